@@ -266,7 +266,7 @@ func (c *Conn) abandon(ctx context.Context, p *call) (Reply, error) {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && c.lastReceived.Load() < p.sentAt.UnixNano() {
 		c.suspect.Store(true)
 	}
-	err := &Error{Code: UnknownOutcome, Cause: ctx.Err()}
+	err := &Error{Code: UnknownOutcome, Cause: ctx.Err(), link: true}
 	if p.req.ReadOnly {
 		err.Code = Timeout
 	}
@@ -387,7 +387,7 @@ func (c *Conn) fail(err error) {
 
 // lost is what a call fails with whose connection ended.
 func (c *Conn) lost(p *call) *Error {
-	e := &Error{Code: UnknownOutcome, Reason: "connection_lost", Cause: c.err}
+	e := &Error{Code: UnknownOutcome, Reason: "connection_lost", Cause: c.err, link: true}
 	e.notSent = !c.out.sent(p.end)
 	if p.req.ReadOnly || e.notSent {
 		e.Code = Unavailable

@@ -63,7 +63,7 @@ func TestALateReplyIsDroppedAndMeetsNobodyElse(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	_, err := c.Call(ctx, protocol.Request{Type: "who", Subject: "ada", ReadOnly: true})
-	if code(err) != protocol.Timeout || !errors.Is(err, context.Canceled) {
+	if code(err) != protocol.Timeout || !errors.Is(err, context.Canceled) || protocol.LinkFailed(err) {
 		t.Fatalf("cancelled call: %v", err)
 	}
 	if c.InFlight() != 1 {
@@ -162,7 +162,7 @@ func TestALostConnectionTellsWhatIsKnownOfEachCall(t *testing.T) {
 		if readOnly {
 			want = protocol.Unavailable
 		}
-		if code(err) != want || protocol.NotSent(err) {
+		if code(err) != want || protocol.NotSent(err) || !protocol.LinkFailed(err) {
 			t.Errorf("read only %v: %v", readOnly, err)
 		}
 	}

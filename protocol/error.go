@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"time"
@@ -53,6 +54,7 @@ type Error struct {
 	Cause error
 
 	notSent bool
+	link    bool
 }
 
 // Error describes the failure for a log.
@@ -91,6 +93,14 @@ func (e *Error) Unwrap() error { return e.Cause }
 func NotSent(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.notSent
+}
+
+// LinkFailed tells that err is of the connection or of a far end that did
+// not answer in time, and not an answer. A caller who gave up early does not
+// count: that says nothing of the far end.
+func LinkFailed(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.link && !errors.Is(err, context.Canceled)
 }
 
 // AsError returns err as an *Error; one that is none becomes Internal, with
