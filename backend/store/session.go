@@ -1,0 +1,212 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gatehouse/backend/session"
+	"gatehouse/backend/user"
+)
+
+const (
+	sessionColumns = "user_id, digest, auth_epoch, created_at, last_seen_at, expires_at, ip, user_agent"
+	// maxEvicted bounds how many sessions one login removes, for the case
+	// that the number allowed was lowered by much.
+	maxEvicted = 200
+	// seenPerTx bounds the transactions of Seen.
+	seenPerTx = 100
+)
+
+// PutSession implements session.Store. It returns user.ErrNotFound where the
+// user is gone.
+func (s *Store) PutSession(ctx context.Context, put session.Session, perUser int) error {
+	err := errors.Join(fits("address", len(put.IP), session.MaxIP), fits("user agent", len(put.UserAgent), session.MaxUserAgent))
+	if err == nil && perUser < 1 {
+		err = fmt.Errorf("no room for any session of a user: %d", perUser)
+	}
+	if err == nil {
+		err = s.change(ctx, func(ctx context.Context, tx *sql.Tx) error { return s.putSession(ctx, tx, put, perUser) })
+	}
+	if err != nil {
+		return fmt.Errorf("put session of user %d: %w", put.UserID, err)
+	}
+	return nil
+}
+
+func (s *Store) putSession(ctx context.Context, tx *sql.Tx, put session.Session, perUser int) error {
+	// The user's row is held, so that two logins of one user are counted one
+	// after the other, and none outlives the user.
+	err := tx.QueryRowContext(ctx, "SELECT id FROM users WHERE id = ?"+s.dialect.forUpdate, put.UserID).Scan(new(int64))
+	if errors.Is(err, sql.ErrNoRows) {
+		return refuse(user.ErrNotFound)
+	}
+	if err != nil {
+		return err
+	}
+	spare, err := beyond(ctx, tx, put.UserID, perUser-1)
+	if err != nil {
+		return err
+	}
+	if err := s.deleteKeys(ctx, tx, "sessions", []string{"user_id", "digest"}, spare); err != nil {
+		return err
+	}
+	return s.insert(ctx, tx, "INSERT INTO sessions ("+sessionColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		put.UserID, put.Digest[:], put.AuthEpoch, micros(put.CreatedAt), micros(put.LastSeenAt), micros(put.ExpiresAt),
+		[]byte(put.IP), []byte(put.UserAgent))
+}
+
+// beyond returns the keys of a user's sessions after the first so many, those
+// seen last coming first.
+func beyond(ctx context.Context, tx *sql.Tx, userID int64, first int) ([][]any, error) {
+	rows, err := tx.QueryContext(ctx,
+		"SELECT user_id, digest FROM sessions WHERE user_id = ? ORDER BY last_seen_at DESC, digest LIMIT ? OFFSET ?",
+		userID, maxEvicted, first)
+	if err != nil {
+		return nil, err
+	}
+	return sessionKeys(rows)
+}
+
+func sessionKeys(rows *sql.Rows) ([][]any, error) {
+	defer rows.Close()
+	var keys [][]any
+	for rows.Next() {
+		var (
+			userID int64
+			digest []byte
+		)
+		if err := rows.Scan(&userID, &digest); err != nil {
+			return nil, err
+		}
+		keys = append(keys, []any{userID, digest})
+	}
+	return keys, rows.Err()
+}
+
+// Session implements session.Store.
+func (s *Store) Session(ctx context.Context, userID int64, d session.Digest) (session.Session, error) {
+	found, err := s.readSessions(ctx, "user_id = ? AND digest = ?", userID, d[:])
+	if err == nil && len(found) == 0 {
+		err = session.ErrNotFound
+	}
+	if err != nil {
+		return session.Session{}, fmt.Errorf("read session of user %d: %w", userID, err)
+	}
+	return found[0], nil
+}
+
+// Sessions implements session.Store. Those seen last come first.
+func (s *Store) Sessions(ctx context.Context, userID int64, limit int) ([]session.Session, error) {
+	found, err := s.readSessions(ctx, "user_id = ? ORDER BY last_seen_at DESC, digest LIMIT ?", userID, max(limit, 0))
+	if err != nil {
+		return nil, fmt.Errorf("read sessions of user %d: %w", userID, err)
+	}
+	return found, nil
+}
+
+func (s *Store) readSessions(ctx context.Context, where string, args ...any) ([]session.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := s.read.QueryContext(ctx, "SELECT "+sessionColumns+" FROM sessions WHERE "+where, args...)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer rows.Close()
+	var found []session.Session
+	for rows.Next() {
+		one, err := scanSession(rows)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		found = append(found, one)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, unavailable(err)
+	}
+	return found, nil
+}
+
+func scanSession(rows *sql.Rows) (session.Session, error) {
+	var (
+		one                          session.Session
+		digest, ip, agent            []byte
+		created, lastSeen, expiresAt int64
+	)
+	err := rows.Scan(&one.UserID, &digest, &one.AuthEpoch, &created, &lastSeen, &expiresAt, &ip, &agent)
+	if err != nil {
+		return session.Session{}, err
+	}
+	copy(one.Digest[:], digest)
+	one.CreatedAt, one.LastSeenAt, one.ExpiresAt = fromMicros(created), fromMicros(lastSeen), fromMicros(expiresAt)
+	one.IP, one.UserAgent = string(ip), string(agent)
+	return one, nil
+}
+
+// EndSession implements session.Store.
+func (s *Store) EndSession(ctx context.Context, userID int64, d session.Digest, idem *user.Idempotency) error {
+	err := checkIdempotency(idem)
+	if err == nil {
+		err = s.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
+			if err := s.record(ctx, tx, idem); err != nil {
+				return err
+			}
+			n, err := s.exec(ctx, tx, "DELETE FROM sessions WHERE user_id = ? AND digest = ?", userID, d[:])
+			if err == nil && n != 1 {
+				return refuse(session.ErrNotFound)
+			}
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("end session of user %d: %w", userID, err)
+	}
+	return nil
+}
+
+// Seen implements session.Store. A long list is several transactions: a time
+// that is set is set, and setting it again changes nothing.
+func (s *Store) Seen(ctx context.Context, seen []session.Seen) error {
+	// Two instances that write the same rows meet them in the same order.
+	seen = slices.SortedFunc(slices.Values(seen), func(a, b session.Seen) int {
+		return cmp.Or(cmp.Compare(a.UserID, b.UserID), bytes.Compare(a.Digest[:], b.Digest[:]))
+	})
+	for some := range slices.Chunk(seen, seenPerTx) {
+		err := s.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
+			for _, one := range some {
+				at := micros(one.At)
+				_, err := s.exec(ctx, tx, "UPDATE sessions SET last_seen_at = ? WHERE user_id = ? AND digest = ? AND last_seen_at < ?",
+					at, one.UserID, one.Digest[:], at)
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("note %d sessions as seen: %w", len(seen), err)
+		}
+	}
+	return nil
+}
+
+// SweepSessions implements session.Store.
+func (s *Store) SweepSessions(ctx context.Context, before time.Time, limit int) (int, error) {
+	n, err := s.sweep(ctx, "sessions", []string{"user_id", "digest"}, func(ctx context.Context, tx *sql.Tx, limit int) ([][]any, error) {
+		rows, err := tx.QueryContext(ctx,
+			"SELECT user_id, digest FROM sessions WHERE expires_at < ? ORDER BY expires_at LIMIT ?", micros(before), limit)
+		if err != nil {
+			return nil, err
+		}
+		return sessionKeys(rows)
+	}, limit)
+	if err != nil {
+		return 0, fmt.Errorf("sweep sessions: %w", err)
+	}
+	return n, nil
+}
