@@ -31,6 +31,9 @@ type Request struct {
 	// from. It never travels: the reply's subject is compared with it, and a
 	// difference ends the connection.
 	Subject string
+	// AnySubject takes a reply whatever its subject is, for a caller who
+	// shows it to a person as it came.
+	AnySubject bool
 	// ReadOnly tells that the call changes nothing, so that a lost reply
 	// leaves nothing unknown and the call may be repeated. It never travels.
 	ReadOnly bool

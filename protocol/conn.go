@@ -330,7 +330,7 @@ func (c *Conn) check(p *call, e envelope) (result, error) {
 		err = fmt.Errorf("call %d of type %s was answered as %s", e.id, p.req.Type, e.typ)
 	case e.err != nil:
 		return result{err: e.err}, nil
-	case e.subject != p.req.Subject:
+	case e.subject != p.req.Subject && !p.req.AnySubject:
 		err = fmt.Errorf("%s call %d was answered from another record than the one asked for", e.typ, e.id)
 	default:
 		return result{reply: Reply{Subject: e.subject, Body: append(json.RawMessage(nil), e.body...)}}, nil
