@@ -1,0 +1,75 @@
+package backend
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"gatehouse/protocol"
+)
+
+// Call answers one packet: within a lane, with a deadline, its failure
+// translated and one event in the log.
+func (b *Backend) Call(ctx context.Context, req protocol.Request) (protocol.Reply, error) {
+	start := time.Now()
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, protocol.DefaultDeadline)
+		defer cancel()
+	}
+	reply, err := b.admitted(ctx, req)
+	var failure *protocol.Error
+	if err != nil {
+		failure = toCode(err)
+	}
+	b.logCall(ctx, req, reply, failure, time.Since(start))
+	if failure != nil {
+		return protocol.Reply{}, failure
+	}
+	return reply, nil
+}
+
+func (b *Backend) admitted(ctx context.Context, req protocol.Request) (protocol.Reply, error) {
+	lane := b.lanes.of(req.Type)
+	if err := lane.enter(ctx); err != nil {
+		return protocol.Reply{}, err
+	}
+	defer lane.leave()
+	return b.mux.Call(ctx, req)
+}
+
+// logCall writes one event a call. Reads that went well are of interest only
+// to who debugs; defects and outages to who is on call.
+func (b *Backend) logCall(ctx context.Context, req protocol.Request, reply protocol.Reply, failure *protocol.Error, took time.Duration) {
+	level, code := slog.LevelInfo, "ok"
+	if b.lanes.of(req.Type) == b.lanes.read {
+		level = slog.LevelDebug
+	}
+	if failure != nil {
+		code = string(failure.Code)
+		switch failure.Code {
+		case protocol.Internal:
+			level = slog.LevelError
+		case protocol.Unavailable, protocol.UnknownOutcome, protocol.Timeout, protocol.Overloaded:
+			level = slog.LevelWarn
+		}
+	}
+	if !b.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("trace", protocol.Trace(ctx)), slog.String("op", req.Type),
+		slog.String("code", code), slog.Duration("duration", took)}
+	if client := address(req.Client); client.IsValid() {
+		attrs = append(attrs, slog.String("client_ip", client.String()))
+	}
+	if failure == nil && reply.Subject != "" {
+		attrs = append(attrs, slog.String("subject", reply.Subject))
+	}
+	if failure != nil {
+		attrs = append(attrs, slog.String("reason", failure.Reason))
+		if failure.Cause != nil {
+			attrs = append(attrs, slog.String("error", failure.Cause.Error()))
+		}
+	}
+	b.log.LogAttrs(ctx, level, "call", attrs...)
+}
