@@ -1,0 +1,66 @@
+// Package monitoring is the numbers of a process: which are kept, under which
+// names, and the listener on which they are read. Code that does the work
+// knows nothing of it: it offers hooks and snapshots, and the wiring joins
+// the two. monitoring knows no tier.
+package monitoring
+
+import (
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics are the numbers of one process.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	lateReplies, crosstalk, panics prometheus.Counter
+	requests, packets              *prometheus.CounterVec
+}
+
+// Build says which build is running.
+type Build struct{ Version, Revision string }
+
+// New returns the Metrics of a process.
+func New(b Build) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		lateReplies: counter("gatehouse_link_late_replies_total",
+			"Replies that came after their caller gave up, and were dropped."),
+		crosstalk: counter("gatehouse_link_crosstalk_total",
+			"Replies that belonged to another call or record than they claimed. Must stay 0."),
+		panics: counter("gatehouse_panics_total", "Requests and packets that ended in a panic."),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gatehouse_http_requests_total",
+			Help: "HTTP requests answered."}, []string{"route", "method", "status"}),
+		packets: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gatehouse_packets_total",
+			Help: "Packets answered, by packet type and code; ok where there was no error."}, []string{"type", "code"}),
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "gatehouse_build_info",
+		Help: "Always 1; the labels say what is running."}, []string{"version", "revision", "goversion"})
+	build.WithLabelValues(b.Version, b.Revision, runtime.Version()).Set(1)
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		build, m.lateReplies, m.crosstalk, m.panics, m.requests, m.packets)
+	return m
+}
+
+// LateReply counts a reply that was dropped.
+func (m *Metrics) LateReply() { m.lateReplies.Inc() }
+
+// CrossTalk counts a reply that was not its call's.
+func (m *Metrics) CrossTalk() { m.crosstalk.Inc() }
+
+// Panic counts a panic that was recovered from.
+func (m *Metrics) Panic() { m.panics.Inc() }
+
+// Request counts an HTTP request. route must be one of the routes of the
+// program, never what a client sent.
+func (m *Metrics) Request(route, method, status string) {
+	m.requests.WithLabelValues(route, method, status).Inc()
+}
+
+// Packet counts a packet. typ must be one of the packet types.
+func (m *Metrics) Packet(typ, code string) { m.packets.WithLabelValues(typ, code).Inc() }
