@@ -1,0 +1,42 @@
+# What people and CI call. Everything a target needs beyond Go and make it
+# installs itself or says how.
+
+GO ?= go
+# The inner loop leaves out the tests that drive whole processes and a browser.
+E2E = gatehouse/internal/e2e
+
+.PHONY: help run build test test-deps check lint fuzz clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: build ## Build and start both tiers on the embedded default; prints a URL
+	@exec ./bin/gatehouse serve $(ARGS)
+
+build: ## Build the one static binary, bin/gatehouse
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/gatehouse .
+
+test: test-deps lint ## Install what the tests need, then run all of them
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+test-deps: ## Install MariaDB, Chromium and a C compiler where they are missing
+	@sh tools/install/test-deps.sh
+
+check: test-deps lint ## The inner loop: format, vet, staticcheck, all but the end-to-end tests
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v '^$(E2E)')
+
+lint: ## Format, vet and staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted (run gofmt -w):"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@$(GO) vet ./...
+	@$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+FUZZTIME ?= 60s
+fuzz: ## Run each fuzz target for FUZZTIME
+	@for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	    echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	  done; \
+	done
+
+clean: ## Remove what was built
+	rm -rf bin
