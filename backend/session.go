@@ -52,7 +52,11 @@ func (b *Backend) openSession(ctx context.Context, u user.User, client protocol.
 	if ip, err := netip.ParseAddr(client.IP); err == nil {
 		s.IP = ip.WithZone("").String()
 	}
-	if err := b.records.putSession(ctx, s, b.limits.PerUser); err != nil {
+	err = b.records.putSession(ctx, s, b.limits.PerUser)
+	if errors.Is(err, user.ErrNotFound) { // deleted since the password was verified
+		return packet.SessionReply{}, unauthenticated()
+	}
+	if err != nil {
 		return packet.SessionReply{}, fmt.Errorf("open session of user %d: %w", u.ID, err)
 	}
 	device := b.cfg.Devices.Issue(u.ID, u.Username)
