@@ -194,7 +194,6 @@ func TestKilledConnectionsNeverMakeAWrongSuccess(t *testing.T) {
 	if count[nil] == 0 || count[user.ErrUnavailable]+count[user.ErrUnknownOutcome] == 0 {
 		t.Errorf("got %v: nothing was tested", count)
 	}
-	t.Log(count)
 }
 
 // rowsOf counts a user's rows around the store.

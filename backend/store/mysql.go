@@ -34,7 +34,7 @@ func openMySQL(ctx context.Context, server *mysql.Config, cfg Config) (*Store, e
 	// The time a statement waits for a lock is below that of a transaction, so
 	// that the server gives up before we do: cutting the connection would
 	// leave the statement waiting there.
-	if s.read, err = openServer(server, ioTimeout, map[string]string{"innodb_lock_wait_timeout": "1", "lock_wait_timeout": "2"}); err != nil {
+	if s.read, err = openServer(server, ioTimeout, map[string]string{"innodb_lock_wait_timeout": "1", "lock_wait_timeout": "1"}); err != nil {
 		return nil, err
 	}
 	s.write = s.read
@@ -50,7 +50,7 @@ func openMySQL(ctx context.Context, server *mysql.Config, cfg Config) (*Store, e
 		return nil, errors.Join(openFailed(server, err), s.Close())
 	}
 	maxOpen := cfg.MaxOpen
-	if maxOpen == 0 {
+	if maxOpen < 1 {
 		maxOpen = defaultMaxOpen
 	}
 	if most := max(1, limit-spareConns); limit > 0 && maxOpen > most {

@@ -40,7 +40,7 @@ func openSQLite(ctx context.Context, path string, cfg Config) (_ *Store, err err
 	// each, and not in SQLite, which polls.
 	if s.write, err = openFile(ctx, path, sqliteSettings, 1); err == nil {
 		readers := cfg.MaxOpen
-		if readers == 0 {
+		if readers < 1 {
 			readers = defaultReaders
 		}
 		s.read, err = openFile(ctx, path, sqliteSettings+"&_query_only=1", readers)

@@ -66,7 +66,7 @@ type dialect struct {
 	fault func(error) fault
 	// durability returns the settings that can lose an acknowledged write.
 	durability func(context.Context, *sql.DB) ([]string, error)
-	// handles name the pools of connections in Stats.
+	// readName and writeName are what Stats calls the pools of connections.
 	readName, writeName string
 }
 
@@ -85,7 +85,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return openSQLite(ctx, where.path, cfg)
 }
 
-// Close closes all connections and gives up the claim on a file.
+// Close closes all connections and gives up the claim on a file. Closing again
+// changes nothing.
 func (s *Store) Close() error {
 	if s.read == s.write {
 		// Those to a server are closed, whether they could say goodbye or not.

@@ -157,24 +157,20 @@ func applyTLS(cfg *mysql.Config, parameters url.Values) error {
 }
 
 // Redacted returns a URL as it may be shown: without the password, and
-// without anything where it cannot tell what the password is.
+// without anything where it cannot be told what the password is.
 func Redacted(raw string) string {
 	where, err := parse(raw)
-	switch {
-	case err == nil && where.server == nil:
+	if err == nil && where.server == nil {
 		return raw
-	case err == nil:
-		u, err := url.Parse(raw)
-		if err == nil {
-			if _, has := u.User.Password(); has {
-				u.User = url.UserPassword(u.User.Username(), "REDACTED")
-			}
-			return u.String()
+	}
+	if u, parseErr := url.Parse(raw); err == nil && parseErr == nil {
+		if _, has := u.User.Password(); has {
+			u.User = url.UserPassword(u.User.Username(), "REDACTED")
 		}
+		return u.String()
 	}
-	scheme, _, found := strings.Cut(raw, "://")
-	if !found {
-		return "REDACTED"
+	if scheme, _, found := strings.Cut(raw, "://"); found {
+		return scheme + "://REDACTED"
 	}
-	return scheme + "://REDACTED"
+	return "REDACTED"
 }

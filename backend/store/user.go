@@ -24,20 +24,13 @@ const userColumns = "id, username, nickname, picture, version, auth_epoch, disab
 // it returns user.ErrConflict, and the caller may try again with another id.
 func (s *Store) Create(ctx context.Context, u user.User, credential []byte, idem *user.Idempotency) error {
 	picture, err := pictureKey(u.Picture)
-	if err == nil {
-		err = errors.Join(checkUser(u.Username, u.Nickname), fits("credential", len(credential), maxCredential), checkIdempotency(idem))
-	}
+	err = errors.Join(err, checkUser(u.Username, u.Nickname), fits("credential", len(credential), maxCredential), checkIdempotency(idem))
 	if err == nil {
 		err = s.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
 			if err := s.record(ctx, tx, idem); err != nil {
 				return err
 			}
-			err := s.insert(ctx, tx, "INSERT INTO users ("+userColumns+", credential) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-				u.ID, []byte(u.Username), u.Nickname, picture, u.Version, u.AuthEpoch, u.Disabled, micros(u.CreatedAt), credential)
-			if errors.Is(err, errDuplicate) {
-				return s.whoseKey(ctx, tx, u)
-			}
-			if err != nil {
+			if err := s.insertUser(ctx, tx, u, picture, credential); err != nil {
 				return err
 			}
 			return s.movePicture(ctx, tx, u.ID, nil, picture)
@@ -47,6 +40,15 @@ func (s *Store) Create(ctx context.Context, u user.User, credential []byte, idem
 		return fmt.Errorf("create user %q: %w", u.Username, err)
 	}
 	return nil
+}
+
+func (s *Store) insertUser(ctx context.Context, tx *sql.Tx, u user.User, picture, credential []byte) error {
+	err := s.insert(ctx, tx, "INSERT INTO users ("+userColumns+", credential) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		u.ID, []byte(u.Username), u.Nickname, picture, u.Version, u.AuthEpoch, u.Disabled, micros(u.CreatedAt), credential)
+	if errors.Is(err, errDuplicate) {
+		return s.whoseKey(ctx, tx, u)
+	}
+	return err
 }
 
 // whoseKey tells which key of a user that could not be inserted is taken. An

@@ -41,7 +41,7 @@ func ExternalMySQL(t testing.TB) (*Database, bool) {
 		t.Fatal("TEST_MYSQL_DSN must look like mysql://user:password@host:3306/")
 	}
 	password, _ := u.User.Password()
-	root, err := openRoot(u.Host, u.User.Username(), password)
+	root, err := openRoot("tcp", u.Host, u.User.Username(), password)
 	if err != nil {
 		t.Fatalf("TEST_MYSQL_DSN: %v", err)
 	}
@@ -49,9 +49,9 @@ func ExternalMySQL(t testing.TB) (*Database, bool) {
 	return newDatabase(t, root, u.Host), true
 }
 
-func openRoot(addr, name, password string) (*sql.DB, error) {
+func openRoot(network, addr, name, password string) (*sql.DB, error) {
 	cfg := mysql.NewConfig()
-	cfg.Net, cfg.Addr, cfg.User, cfg.Passwd = "tcp", addr, name, password
+	cfg.Net, cfg.Addr, cfg.User, cfg.Passwd = network, addr, name, password
 	cfg.ParseTime, cfg.Timeout = true, 2*time.Second
 	// The driver remarks on lost connections, which tests cause on purpose.
 	cfg.Logger = &mysql.NopLogger{}

@@ -152,7 +152,8 @@ func (s *Server) start() error {
 // ready waits until the server answers its superuser.
 func (s *Server) ready() error {
 	if s.root == nil {
-		root, err := openRoot(s.addr(), "root", "")
+		// Through the socket, which settings for TCP do not close.
+		root, err := openRoot("unix", s.Socket(), "root", "")
 		if err != nil {
 			return err
 		}

@@ -31,11 +31,11 @@ have() { # PROGRAM[,PROGRAM...]
 }
 
 # missing COLUMN prints what that column names for each need that is not met,
-# one a line, each once.
+# one a line, each once. Of several programs it names the first.
 missing() {
 	echo "$needs" | while read -r programs packages; do
 		if [ -n "$programs" ] && ! have "$programs"; then
-			echo "$programs $packages" | tr -s ' ' | cut -d ' ' -f "$1" | tr '+' '\n'
+			echo "${programs%%,*} $packages" | tr -s ' ' | cut -d ' ' -f "$1" | tr '+' '\n'
 		fi
 	done | sort -u
 }
@@ -87,7 +87,6 @@ fi
 
 log=$(mktemp)
 policy=
-# shellcheck disable=SC2329  # called by trap
 cleanup() {
 	rm -f "$log"
 	if [ -n "$policy" ]; then

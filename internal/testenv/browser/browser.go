@@ -13,8 +13,8 @@ import (
 	"gatehouse/internal/testenv"
 )
 
-// Timeout is how long a browser may be used before everything it does fails.
-const Timeout = 2 * time.Minute
+// timeout is how long a browser may be used before everything it does fails.
+const timeout = 2 * time.Minute
 
 // Open starts a browser and returns a context for chromedp.Do with one tab.
 // chromedp.NewContext on it makes another tab of the same browser. It has an
@@ -22,7 +22,7 @@ const Timeout = 2 * time.Minute
 // win over, the usual ones.
 func Open(t testing.TB, further ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, append(options(t), further...)...)
 	t.Cleanup(cancel)
