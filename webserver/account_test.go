@@ -165,8 +165,8 @@ func TestLoginThatIsRefusedSaysWhatToDo(t *testing.T) {
 		retry  string
 		want   string
 	}{
-		{&protocol.Error{Code: protocol.Exhausted, Reason: "too_many_attempts", RetryAfter: 90e9}, 429, "90", "too many tries"},
-		{&protocol.Error{Code: protocol.Overloaded, RetryAfter: 1500e6}, 503, "2", "try again in a few seconds"},
+		{&protocol.Error{Code: protocol.Exhausted, Reason: "too_many_attempts", RetryAfter: 90e9}, 429, "90", "Please try again after 90 s."},
+		{&protocol.Error{Code: protocol.Overloaded, RetryAfter: 1500e6}, 503, "2", "try again after 2 s."},
 		{&protocol.Error{Code: protocol.Unavailable}, 503, "1", "cannot be reached"},
 		{&protocol.Error{Code: protocol.Timeout}, 503, "1", "cannot be reached"},
 		{&protocol.Error{Code: protocol.Unauthenticated, Reason: "second_factor_required"}, 401, "", "second factor"},
@@ -235,6 +235,21 @@ func TestLogoutIsPostOnly(t *testing.T) {
 	if len(s.fake.called("logout")) != 0 {
 		t.Error("a GET logged out")
 	}
+}
+
+func TestFlashMessageWaitsForAPageThatSucceeds(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	flash := "; gatehouse-flash=saved"
+	for _, a := range []answer{
+		s.do("POST", "/profile", "nickname=", "Content-Type", formType, "Cookie", s.cookie()+flash).want(t, 422),
+		s.do("GET", "/nothing", "", "Cookie", s.cookie()+flash).want(t, 404),
+	} {
+		if a.hasNot(t, "Your profile is saved."); a.sets("gatehouse-flash") {
+			t.Error("the message is lost")
+		}
+	}
+	s.do("GET", "/profile", "", "Cookie", s.cookie()+flash).want(t, 200).has(t, "Your profile is saved.")
 }
 
 func TestFlashMessagesAreNamesAndNotWords(t *testing.T) {

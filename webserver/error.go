@@ -111,8 +111,9 @@ func answerTo(e *protocol.Error) answer {
 		return answers[kind{protocol.Internal, ""}]
 	}
 	// A finer code that this version has no words for is still shown to
-	// programs. Of a server's own troubles the kind is enough.
-	if a.status < http.StatusInternalServerError && isWord(e.Reason) {
+	// programs. Of a server's own troubles the kind is enough, and where
+	// fields are refused each field has its own reason.
+	if a.status < http.StatusInternalServerError && len(e.Fields) == 0 && isWord(e.Reason) {
 		a.code = e.Reason
 	}
 	return a
@@ -160,26 +161,39 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		ev.user = ""
 	}
 	h := w.Header()
-	h.Set("Cache-Control", noStore)
+	// A handler may have come as far as saying that its answer may be kept.
+	s.setHeaders(h)
 	h.Del("Etag")
+	h.Del("Content-Disposition")
 	setRetryAfter(h, e, a)
+	title, detail := a.words(ev.language, e)
 	switch {
 	case isAPI(r):
-		s.writeProblem(w, r, e, a)
+		s.writeProblem(w, ev, e, problem{
+			Type: "urn:gatehouse:problem:" + a.code, Title: title, Detail: detail, Status: a.status, Code: a.code, RequestID: ev.id,
+		})
 	case a.code == "unauthenticated":
 		s.toLogin(w, r)
 	default:
-		s.errorPage(w, r, a)
+		s.errorPage(w, r, a.status, title, detail)
 	}
 }
 
-// setRetryAfter tells when trying again may help, in whole seconds, rounded
-// up and at least one.
+// words returns what a person is told about a failure.
+func (a answer) words(l catalogue.Language, e *protocol.Error) (title, detail string) {
+	return l.Text(a.title), l.Text(a.detail, "wait", waitSeconds(e))
+}
+
+// waitSeconds tells when trying again may help, in whole seconds, rounded up
+// and at least one.
+func waitSeconds(e *protocol.Error) string {
+	return strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds()))))
+}
+
 func setRetryAfter(h http.Header, e *protocol.Error, a answer) {
-	if a.status != http.StatusTooManyRequests && a.status != http.StatusServiceUnavailable {
-		return
+	if a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", waitSeconds(e))
 	}
-	h.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds())))))
 }
 
 // isAPI tells whether a request is of a program and not of a browser.
@@ -203,24 +217,19 @@ type problemField struct {
 	Detail string `json:"detail"`
 }
 
-func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, e *protocol.Error, a answer) {
-	ev := eventOf(r.Context())
-	p := problem{
-		Type:  "urn:gatehouse:problem:" + a.code,
-		Title: ev.language.Text(a.title), Detail: ev.language.Text(a.detail),
-		Status: a.status, Code: a.code, RequestID: ev.id,
-	}
-	if a.status < http.StatusInternalServerError {
+// writeProblem sends a problem document, with the fields that were refused.
+func (s *Server) writeProblem(w http.ResponseWriter, ev *event, e *protocol.Error, p problem) {
+	if p.Status < http.StatusInternalServerError {
 		for _, f := range e.Fields {
 			p.Errors = append(p.Errors, problemField{Field: f.Field, Reason: f.Reason, Detail: fieldDetail(ev.language, f)})
 		}
 	}
-	if a.status == http.StatusUnauthorized {
+	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="gatehouse"`)
 	}
 	// The document is of strings and numbers only, which always encode.
 	data, _ := json.Marshal(p)
-	s.send(w, a.status, "application/problem+json", data)
+	s.send(w, p.Status, "application/problem+json", data)
 }
 
 // fieldDetail says to a developer what is wrong with a field.

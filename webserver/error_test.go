@@ -32,6 +32,7 @@ var failures = []struct {
 }{
 	{&protocol.Error{Code: protocol.Invalid}, 422, "invalid", ""},
 	{&protocol.Error{Code: protocol.Invalid, Reason: "nickname_too_long"}, 422, "nickname_too_long", ""},
+	{&protocol.Error{Code: protocol.Invalid, Reason: "nickname_too_long", Fields: []protocol.Field{{Field: "nickname"}}}, 422, "invalid", ""},
 	{&protocol.Error{Code: protocol.Invalid, Reason: "malformed"}, 400, "malformed", ""},
 	{&protocol.Error{Code: protocol.Invalid, Reason: "too_large"}, 413, "too_large", ""},
 	{&protocol.Error{Code: protocol.Invalid, Reason: "Not A Word <b>"}, 422, "invalid", ""},

@@ -99,7 +99,7 @@ func (f *form) refuse(l catalogue.Language, e *protocol.Error) (status int, code
 	for _, field := range e.Fields {
 		f.errors[field.Field] = strings.TrimSpace(f.errors[field.Field] + " " + fieldText(l, field))
 	}
-	f.problem = l.Text(a.detail)
+	_, f.problem = a.words(l, e)
 	switch a.code {
 	case "username_taken":
 		f.errors["username"] = l.Text("field.username_taken")

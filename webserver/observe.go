@@ -132,7 +132,7 @@ func (s *Server) emit(ctx context.Context, r *http.Request, e *event, status int
 	}
 	o := Observation{Route: "unmatched", Method: r.Method, Status: status, Duration: took}
 	if _, path, ok := strings.Cut(e.pattern, " "); ok {
-		o.Route = path
+		o.Route = strings.TrimSuffix(path, "{$}")
 	}
 	if !slices.Contains(methods, o.Method) {
 		o.Method = "OTHER"

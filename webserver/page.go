@@ -63,7 +63,11 @@ type framed[T any] struct {
 func (p page[T]) write(s *Server, w http.ResponseWriter, r *http.Request, status int, f form, view T) error {
 	start := time.Now()
 	shown := framed[T]{frame: s.frame(r, f), View: view}
-	shown.Title = shown.T(pageTitles[p.name])
+	if own, ok := any(view).(interface{ title() string }); ok {
+		shown.Title = own.title()
+	} else {
+		shown.Title = shown.T(pageTitles[p.name])
+	}
 	if status == http.StatusOK {
 		if key := s.takeFlash(w, r); key != "" {
 			shown.Flash = shown.T(key)
@@ -82,14 +86,13 @@ func (p page[T]) write(s *Server, w http.ResponseWriter, r *http.Request, status
 	return nil
 }
 
-// pageTitles are the titles of the pages, by name.
+// pageTitles are the titles of the pages that are not named by what they
+// show.
 var pageTitles = map[string]string{
 	"login":    "page.login",
 	"register": "page.register",
 	"profile":  "page.profile",
 	"security": "page.security",
-	"user":     "page.user",
-	"failure":  "page.failure",
 }
 
 // failureView is a failure that is the whole page.
@@ -101,15 +104,17 @@ type failureView struct {
 	Ours bool
 }
 
-func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, a answer) {
+func (v failureView) title() string { return v.Heading }
+
+func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, status int, heading, detail string) {
 	ev := eventOf(r.Context())
 	view := failureView{
-		Heading: ev.language.Text(a.title), Detail: ev.language.Text(a.detail), RequestID: ev.id,
-		Typed: r.Method == http.MethodPost, Ours: a.status >= http.StatusInternalServerError,
+		Heading: heading, Detail: detail, RequestID: ev.id,
+		Typed: r.Method == http.MethodPost, Ours: status >= http.StatusInternalServerError,
 	}
-	if err := s.pages.failure.write(s, w, r, a.status, form{}, view); err != nil {
+	if err := s.pages.failure.write(s, w, r, status, form{}, view); err != nil {
 		ev.err = err
-		http.Error(w, view.Heading, a.status)
+		http.Error(w, heading, status)
 	}
 }
 

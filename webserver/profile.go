@@ -80,6 +80,8 @@ type userView struct {
 	User packet.GetUserReply
 }
 
+func (v userView) title() string { return v.User.Nickname }
+
 // userPage shows a public profile.
 func (s *Server) userPage(w http.ResponseWriter, r *http.Request) error {
 	name := packet.Named{Username: r.PathValue("username")}

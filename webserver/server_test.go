@@ -17,6 +17,7 @@ import (
 
 	"gatehouse/protocol"
 	"gatehouse/webserver"
+	"gatehouse/webserver/picture"
 )
 
 func TestSettingsThatContradictEachOtherAreRefused(t *testing.T) {
@@ -28,6 +29,7 @@ func TestSettingsThatContradictEachOtherAreRefused(t *testing.T) {
 		"host without URL":    {Backend: fake, OnlyPublicHost: true},
 		"URL without host":    {Backend: fake, PublicURL: &url.URL{Scheme: "https"}},
 		"URL without scheme":  {Backend: fake, PublicURL: &url.URL{Host: "example.org"}},
+		"URL with a path":     {Backend: fake, PublicURL: &url.URL{Scheme: "https", Host: "example.org", Path: "/login"}},
 		"URL of other scheme": {Backend: fake, PublicURL: &url.URL{Scheme: "ftp", Host: "example.org"}},
 	}
 	for name, config := range tests {
@@ -114,6 +116,28 @@ func TestPanicAfterTheAnswerBeganEndsTheConnection(t *testing.T) {
 	s.ServeHTTP(aborting{httptest.NewRecorder()}, httptest.NewRequest("GET", "/login", nil))
 }
 
+// cursed is a picture that panics when it is read.
+type cursed struct{ *memory }
+
+func (cursed) Open(context.Context, string) (picture.Object, error) {
+	return picture.Object{Body: cursedBody{}, ContentType: "image/png"}, nil
+}
+
+type cursedBody struct{ io.ReadSeekCloser }
+
+func (cursedBody) Close() error { return nil }
+
+func TestPanicLeavesNothingOfTheAnswerThatWasBegun(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withPictures(cursed{newMemory()}))
+	a := s.do("GET", "/pictures/"+strings.Repeat("0", 64), "").want(t, 500)
+	parse(t, a)
+	if h := a.Header; h.Get("Cache-Control") != "no-store" || h.Get("Etag") != "" || h.Get("Content-Disposition") != "" ||
+		strings.Contains(h.Get("Content-Security-Policy"), "sandbox") {
+		t.Errorf("headers %v", h)
+	}
+}
+
 // dated is an answer on a connection whose deadlines can be set.
 type dated struct {
 	*httptest.ResponseRecorder
@@ -189,7 +213,7 @@ func TestEveryRequestIsObservedOnce(t *testing.T) {
 		{"GET", "/profile?token=x", webserver.Observation{Route: "/profile", Method: "GET", Status: 200}, "1001", "INFO"},
 		{"HEAD", "/profile", webserver.Observation{Route: "/profile", Method: "HEAD", Status: 200}, "1001", "INFO"},
 		{"DELETE", "/api/v1/sessions/7", webserver.Observation{Route: "/api/v1/sessions/{id}", Method: "DELETE", Status: 404}, "1001", "INFO"},
-		{"GET", "/", webserver.Observation{Route: "/{$}", Method: "GET", Status: 303}, nil, "INFO"},
+		{"GET", "/", webserver.Observation{Route: "/", Method: "GET", Status: 303}, nil, "INFO"},
 		{"GET", "/wp-login.php", webserver.Observation{Route: "unmatched", Method: "GET", Status: 404}, nil, "INFO"},
 		{"BREW", "/profile", webserver.Observation{Route: "unmatched", Method: "OTHER", Status: 405}, nil, "INFO"},
 		{"GET", s.AssetURL("style.css"), webserver.Observation{Route: "/static/{file}", Method: "GET", Status: 200}, nil, "DEBUG"},

@@ -145,6 +145,9 @@ func (s *Server) setPublic(onlyHost bool) error {
 	if s.public.Scheme != "http" && s.public.Scheme != "https" || s.public.Hostname() == "" {
 		return fmt.Errorf("make webserver: public URL %q is not http://HOST or https://HOST", s.public.Redacted())
 	}
+	if s.public.Path != "" && s.public.Path != "/" {
+		return fmt.Errorf("make webserver: public URL %q has a path; the service answers at the root of its host only", s.public.Redacted())
+	}
 	s.secure = s.public.Scheme == "https"
 	if onlyHost {
 		s.onlyHost = s.public.Hostname()

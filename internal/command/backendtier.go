@@ -50,8 +50,8 @@ func (f databaseFlag) url(data string) string {
 }
 
 // openBackend puts tier 2 together. It closes the listener when it fails.
-func openBackend(ctx context.Context, s backendSettings, metrics *monitoring.Metrics, log *slog.Logger) (t *backendTier, err error) {
-	t = &backendTier{listener: s.listener}
+func openBackend(ctx context.Context, s backendSettings, metrics *monitoring.Metrics, log *slog.Logger) (_ *backendTier, err error) {
+	t := &backendTier{listener: s.listener}
 	defer func() {
 		if err != nil {
 			t.close()

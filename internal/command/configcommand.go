@@ -21,7 +21,7 @@ type configPrint struct{ allSettings }
 
 // Run prints every setting, what follows from others among them.
 func (c configPrint) Run(p *process) error {
-	public, err := c.public()
+	public, err := c.public(c.HTTP)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (f httpFlags) check() error {
 	if (f.HTTPTLSCert == "") != (f.HTTPTLSKey == "") {
 		return usage("--http-tls-cert and --http-tls-key belong together: one of the two is set")
 	}
-	public, err := f.public()
+	public, err := f.public(f.HTTP)
 	if err != nil {
 		return err
 	}
@@ -72,14 +72,14 @@ func (f httpFlags) check() error {
 	return err
 }
 
-// public is where people reach the service.
-func (f httpFlags) public() (*url.URL, error) {
+// public is where people reach the service that listens on address.
+func (f httpFlags) public(address string) (*url.URL, error) {
 	if f.PublicURL == "" {
 		scheme := "http"
 		if f.HTTPTLSCert != "" {
 			scheme = "https"
 		}
-		return &url.URL{Scheme: scheme, Host: f.HTTP}, nil
+		return &url.URL{Scheme: scheme, Host: address}, nil
 	}
 	u, err := url.Parse(f.PublicURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
@@ -122,11 +122,11 @@ func (f httpFlags) picturesDir(data string) (string, error) {
 }
 
 // openWeb puts tier 1 together.
-func openWeb(s webSettings, metrics *monitoring.Metrics, log *slog.Logger) (t *webTier, err error) {
+func openWeb(s webSettings, metrics *monitoring.Metrics, log *slog.Logger) (_ *webTier, err error) {
 	if err := s.http.check(); err != nil {
 		return nil, err
 	}
-	t = &webTier{log: log}
+	t := &webTier{log: log}
 	defer func() {
 		if err != nil {
 			t.close()
@@ -146,29 +146,32 @@ func openWeb(s webSettings, metrics *monitoring.Metrics, log *slog.Logger) (t *w
 		return nil, usage("--backend: %w", err)
 	}
 	metrics.WatchPool(t.backend.Stats)
-	if t.server, err = newWebserver(s, t.backend, metrics, log); err != nil {
+	// The address that was really taken is what a person can click, so that
+	// listening comes first.
+	if t.httpTier, err = newHTTPTier("http", s.http.HTTP, nil, log); err != nil {
 		return nil, err
 	}
-	if t.httpTier, err = newHTTPTier("http", s.http.HTTP, t.server, log); err != nil {
+	public, err := s.http.public(target(t.listener.Addr()))
+	if err != nil {
 		return nil, err
 	}
+	t.url = public.String()
+	if t.server, err = newWebserver(s, public, t.backend, metrics, log); err != nil {
+		return nil, err
+	}
+	t.httpTier.server.Handler = t.server
 	if s.http.HTTPTLSCert != "" {
 		if err := t.serveTLS(s.http); err != nil {
 			return nil, err
 		}
 	}
-	t.url = shownURL(s.http, t.listener.Addr().String())
 	ctx, cancel := context.WithCancel(context.Background())
 	t.sweep = cancel
 	t.swept.Go(func() { t.sweepPictures(ctx) })
 	return t, nil
 }
 
-func newWebserver(s webSettings, caller protocol.Caller, metrics *monitoring.Metrics, log *slog.Logger) (*webserver.Server, error) {
-	public, err := s.http.public()
-	if err != nil {
-		return nil, err
-	}
+func newWebserver(s webSettings, public *url.URL, caller protocol.Caller, metrics *monitoring.Metrics, log *slog.Logger) (*webserver.Server, error) {
 	proxies, err := s.http.proxies()
 	if err != nil {
 		return nil, err
@@ -195,7 +198,6 @@ func newWebserver(s webSettings, caller protocol.Caller, metrics *monitoring.Met
 func (t *webTier) serveTLS(f httpFlags) error {
 	pair := &keyPair{cert: f.HTTPTLSCert, key: f.HTTPTLSKey}
 	if _, err := pair.load(); err != nil {
-		t.listener.Close()
 		return fmt.Errorf("--http-tls-cert: %w", err)
 	}
 	t.listener = tls.NewListener(t.listener, &tls.Config{
@@ -204,18 +206,6 @@ func (t *webTier) serveTLS(f httpFlags) error {
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.load() },
 	})
 	return nil
-}
-
-// shownURL is what a person can click: the address that was really taken.
-func shownURL(f httpFlags, address string) string {
-	if f.PublicURL != "" {
-		return f.PublicURL
-	}
-	scheme := "http"
-	if f.HTTPTLSCert != "" {
-		scheme = "https"
-	}
-	return scheme + "://" + address
 }
 
 // checks are what /readyz looks at in tier 1.
@@ -257,7 +247,11 @@ func (t *webTier) stop() error {
 	return errors.Join(err, t.close())
 }
 
+// close ends what has been put together so far.
 func (t *webTier) close() error {
+	if t.httpTier != nil {
+		t.listener.Close() // again, where serving has ended before
+	}
 	if t.backend == nil {
 		return nil
 	}

@@ -126,12 +126,6 @@ func (l Language) Tag() string { return l.tag.String() }
 // Keys returns the keys of all texts, sorted.
 func (l Language) Keys() []string { return slices.Sorted(maps.Keys(l.texts)) }
 
-// Has tells whether there is a text of that key.
-func (l Language) Has(key string) bool {
-	_, ok := l.texts[key]
-	return ok
-}
-
 // Text returns the text of a key. The pairs are names and values: every
 // {name} in the text becomes the value. A key without a text is returned as
 // it is; a test sees to it that no such key is in use.

@@ -2,7 +2,7 @@ package picture_test
 
 import (
 	"bytes"
-	"compress/zlib"
+	"compress/flate"
 	"encoding/binary"
 	"hash/crc32"
 	"image"
@@ -179,10 +179,8 @@ func (r rawJPEG) bytes() []byte {
 	if r.empty {
 		return slices.Concat(file, jpegSegment(0xda, scan), []byte{0xff, 0xd9})
 	}
-	for range max(1, r.scans) {
-		file = slices.Concat(file, jpegSegment(0xda, scan), r.scanData())
-	}
-	return append(file, 0xff, 0xd9)
+	one := slices.Concat(jpegSegment(0xda, scan), r.scanData())
+	return slices.Concat(file, bytes.Repeat(one, max(1, r.scans)), []byte{0xff, 0xd9})
 }
 
 // scanData returns the data of one scan: a bit for each block, two if it has
@@ -253,16 +251,25 @@ func pngZeros(w, h int, depth, colour, interlace byte) []byte {
 		pngChunk("IDAT", deflated(size)), pngChunk("IEND"))
 }
 
-// deflated returns n zeros, compressed a thousandfold.
+// deflated returns n zeros, compressed about a thousandfold. What a few of them
+// compress to is repeated, which takes no time however many there are.
 func deflated(n int) []byte {
+	const piece = 1 << 16
 	var b bytes.Buffer
-	z := zlib.NewWriter(&b)
-	zeros := make([]byte, 1<<16)
-	for ; n > 0; n -= len(zeros) {
-		z.Write(zeros[:min(n, len(zeros))])
+	z, err := flate.NewWriter(&b, flate.DefaultCompression)
+	if err != nil {
+		panic(err) // not reached: the level is a valid one
 	}
-	z.Close()
-	return b.Bytes()
+	write := func(n int, end func() error) []byte {
+		b.Reset()
+		z.Reset(&b)
+		z.Write(make([]byte, n))
+		end()
+		return bytes.Clone(b.Bytes())
+	}
+	return slices.Concat([]byte{0x78, 0x9c},
+		bytes.Repeat(write(piece, z.Flush), n/piece), write(n%piece, z.Close),
+		be16(n%65521), be16(1)) // Adler-32
 }
 
 // withChunks puts chunks behind the header of a PNG file.
@@ -413,10 +420,20 @@ func solidWebP(w, h int, c color.NRGBA) []byte {
 
 // groupBomb returns a lossless bitstream without its header that asks for so
 // many groups of prefix codes, each as large as may be. Tiles are 4 x 4 pixels;
-// the image must have at least as many tiles as groups.
-func groupBomb(groups, tiles int) []byte {
+// the image must have at least as many tiles as groups. With a palette, eight
+// of its pixels count as one.
+func groupBomb(groups, tiles int, palette bool) []byte {
 	var b bitWriter
-	b.write(0, 1)  // no transform
+	if palette {
+		b.write(1, 1) // a transform
+		b.write(3, 2) // by a palette
+		b.write(1, 8) // of two colours
+		b.write(0, 1) // no colour cache for them
+		for range 5 {
+			b.simpleCode(0)
+		}
+	}
+	b.write(0, 1)  // no other transform
 	b.write(1, 1)  // a colour cache
 	b.write(11, 4) // of 2048 colours
 	b.write(1, 1)  // groups

@@ -32,14 +32,15 @@ func samples(t testing.TB) map[string][]byte {
 		"PNG, deep, interlaced":     pngZeros(300, 200, 16, 6, 1),
 		"PNG, deep, transparent":    withChunks(pngZeros(300, 200, 16, 2, 0), pngChunk("tRNS", make([]byte, 6))),
 		"GIF":                       encodeGIF(t, paletted(40, 30, color.White), paletted(40, 30, color.Black)),
-		"GIF, larger":               encodeGIF(t, paletted(300, 200, color.White)),
+		"GIF, larger":               encodeGIF(t, paletted(800, 600, color.White)),
 		"WebP, lossy":               testdata(t, "lossy.webp"),
 		"WebP, lossy, alpha":        testdata(t, "lossy_alpha.webp"),
 		"WebP, lossless":            testdata(t, "lossless.webp"),
 		"WebP, lossless, palette":   testdata(t, "lossless_palette.webp"),
 		"WebP, lossless, alpha":     testdata(t, "lossless_alpha.webp"),
 		"WebP, one colour":          solidWebP(300, 200, color.NRGBA{1, 2, 3, 255}),
-		"WebP, 100 groups":          webpFile(webpChunk("VP8L", vp8lHeader(40, 40), groupBomb(100, 100), make([]byte, 40*40*8))),
+		"WebP, 100 groups":          webpFile(webpChunk("VP8L", vp8lHeader(40, 40), groupBomb(100, 100, false), make([]byte, 40*40*8))),
+		"WebP, palette, 100 groups": webpFile(webpChunk("VP8L", vp8lHeader(320, 40), groupBomb(100, 100, true), make([]byte, 40*40*8))),
 	}
 }
 

@@ -83,18 +83,32 @@ func TestProcessFitsPicturesIntoASquare(t *testing.T) {
 
 func TestProcessKeepsColoursWhenItScales(t *testing.T) {
 	t.Parallel()
-	for _, size := range []image.Point{{96, 64}, {512, 512}, {700, 600}, {1024, 512}, {1600, 1100}, {511 * 3, 511 * 2}} {
+	for _, size := range []image.Point{{96, 64}, {512, 512}, {600, 520}, {1100, 700}} {
 		_, img := process(t, encodePNG(t, quarterPicture(size.X, size.Y)))
 		expectUpright(t, img)
 	}
-	// Of a fine pattern, only its average can be seen.
-	checks := image.NewGray(image.Rect(0, 0, 2048, 2048))
-	for i := range checks.Pix {
-		checks.Pix[i] = byte(255 * ((i ^ i>>11) & 1))
-	}
-	_, img := process(t, encodePNG(t, checks))
-	for _, at := range []image.Point{{0, 0}, {100, 37}, {511, 511}} {
-		expectColour(t, img, at.X, at.Y, color.Gray{Y: 128})
+}
+
+// TestProcessShowsTheAverageOfAFinePattern scales black and white dots that
+// cannot be told apart any more: picking some of them would give any pattern
+// but gray.
+func TestProcessShowsTheAverageOfAFinePattern(t *testing.T) {
+	t.Parallel()
+	for _, side := range []int{1000, 1536} {
+		dots := image.NewGray(image.Rect(0, 0, side, side))
+		for y := range side {
+			for x := range side {
+				dots.SetGray(x, y, color.Gray{Y: byte(255 * ((x ^ y) & 1))})
+			}
+		}
+		_, img := process(t, encodePNG(t, dots))
+		for y := 10; y < 500; y++ {
+			for x := 10; x < 500; x++ {
+				if c := color.GrayModel.Convert(img.At(x, y)).(color.Gray).Y; c < 90 || c > 166 {
+					t.Fatalf("%d pixels: pixel at %d, %d is %d, want about 128", side, x, y, c)
+				}
+			}
+		}
 	}
 }
 
@@ -102,7 +116,7 @@ func TestProcessKeepsColoursWhenItScales(t *testing.T) {
 // pixels are green: at the edge, none of it may come out.
 func TestProcessDoesNotLetInvisibleColoursShow(t *testing.T) {
 	t.Parallel()
-	for _, side := range []int{600, 1500} {
+	for _, side := range []int{530, 1040} {
 		img := image.NewNRGBA(image.Rect(0, 0, side, side))
 		for y := range side {
 			for x := range side {
@@ -261,12 +275,19 @@ func TestRefusalsTellTheLimitAndTheValue(t *testing.T) {
 		"height": {pngZeros(1, 201, 8, 0, 0), picture.ErrInvalid, "1 x 201 pixels, at most 200 a side"},
 		"memory": {pngZeros(50, 61, 8, 6, 0), picture.ErrInvalid, "12200 bytes of memory or more, at most 12000"},
 		"scans":  {rawJPEG{marker: 0xc2, width: 8, height: 8, sampling: gray, scans: 33}.bytes(), picture.ErrInvalid, "33 scans, at most 32"},
+		"canvas": {webpFile(vp8x(0, 16, 17), webpChunk("VP8L", vp8lHeader(16, 16), solidVP8L(quarters[0]))), picture.ErrInvalid, "canvas of 16 x 17 pixels around an image of 16 x 16"},
+		"order":  {pngFile(pngHeader(1, 1, 8, 3, 0), pngChunk("IDAT", deflated(2)), pngChunk("PLTE", make([]byte, 3)), pngChunk("IEND")), picture.ErrInvalid, `chunk "PLTE" behind the pixels`},
 		"kind":   {[]byte("<svg/>"), picture.ErrUnsupported, `6 bytes that begin with "<svg/>"`},
 	} {
 		_, err := picture.NewProcessor(config).Process(t.Context(), 1, test.file)
 		if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
 			t.Errorf("%s: %v, want %v with %q", name, err, test.want, test.text)
 		}
+	}
+	wide := picture.Config{MaxSide: 1<<31 - 1}
+	area := pngFile(pngHeader(641, 6700417, 1, 0, 0), pngChunk("IEND")) // 2^32+1 pixels
+	if _, err := picture.NewProcessor(wide).Process(t.Context(), 1, area); err == nil || !strings.Contains(err.Error(), "641 x 6700417 pixels, at most 16777216 in all") {
+		t.Errorf("area beyond 32 bits: %v, want it refused for its area", err)
 	}
 	for name, file := range map[string][]byte{
 		"bytes":  append(encodePNG(t, gradient(8, 8)), make([]byte, 10_000-len(encodePNG(t, gradient(8, 8))))...),
@@ -352,8 +373,10 @@ func TestProcessStopsWhenItsContextEnds(t *testing.T) {
 			t.Errorf("Read = %v before the context has ended, want nil", err)
 		}
 		cancel()
-		_, err := r.Read(make([]byte, 8))
-		return nil, err
+		if _, err := r.Read(make([]byte, 8)); !errors.Is(err, context.Canceled) {
+			t.Errorf("Read = %v after the context has ended, want Canceled", err)
+		}
+		return nil, io.ErrUnexpectedEOF
 	})
 	_, err := processor.Process(ctx, 1, encodePNG(t, gradient(8, 8)))
 	if !errors.Is(err, context.Canceled) || errors.Is(err, picture.ErrInvalid) {

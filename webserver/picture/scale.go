@@ -77,11 +77,11 @@ func averageRow(dst []byte, band *image.RGBA, rows image.Rectangle, factor int) 
 	}
 }
 
-// upright returns img turned as an orientation of 2 to 8 says; any other leaves
-// it as it is. The orientation tells where the first row and the first column
-// of img belong: 6, for example, means right and top.
+// upright returns img turned as its orientation says, 1 to 8: where its first
+// row and its first column belong. 1 is top and left, so upright already; 6, for
+// example, is right and top.
 func upright(img *image.RGBA, orientation int) *image.RGBA {
-	if orientation < 2 || 8 < orientation {
+	if orientation == 1 {
 		return img
 	}
 	w, h := img.Rect.Dx(), img.Rect.Dy()

@@ -72,16 +72,24 @@ func TestProcessTurnsPicturesUpright(t *testing.T) {
 		for orientation := 1; orientation <= 8; orientation++ {
 			t.Run(fmt.Sprintf("%s, orientation %d", name, orientation), func(t *testing.T) {
 				t.Parallel()
-				for _, size := range []image.Point{{96, 64}, {1200, 800}} {
-					stored := turned(quarterPicture(size.X, size.Y), orientation)
-					_, img := process(t, make(t, stored, orientation))
-					if got := img.Bounds().Size(); got.X*size.Y/size.X-got.Y > 1 || got.X < got.Y {
-						t.Errorf("result of %v, want the sides of %v", got, size)
-					}
-					expectUpright(t, img)
+				_, img := process(t, make(t, turned(quarterPicture(96, 64), orientation), orientation))
+				if got := img.Bounds().Size(); got != image.Pt(96, 64) {
+					t.Errorf("result of %v, want 96 x 64", got)
 				}
+				expectUpright(t, img)
 			})
 		}
+	}
+}
+
+func TestProcessTurnsPicturesThatItScales(t *testing.T) {
+	t.Parallel()
+	for _, orientation := range []int{1, 3, 6} {
+		_, img := process(t, withSegments(encodeJPEG(t, turned(quarterPicture(1200, 800), orientation)), exifSegment(orientation)))
+		if got := img.Bounds().Size(); got != image.Pt(512, 341) {
+			t.Errorf("orientation %d: result of %v, want 512 x 341", orientation, got)
+		}
+		expectUpright(t, img)
 	}
 }
 
