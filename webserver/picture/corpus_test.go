@@ -280,6 +280,7 @@ func webpUploads() []upload {
 		{"WebP with nothing on its canvas", fixed(webpFile(vp8x(0, 16, 16))), bad},
 		{"WebP with a huge alpha plane and no image", fixed(webpFile(vp8x(0x10, 16384, 16384), wide)), bad},
 		{"WebP with a huge alpha plane and a small image", fixed(webpFile(vp8x(0x10, 16384, 16384), wide, webpChunk("VP8 ", vp8Header(16, 16), make([]byte, 20)))), bad},
+		{"WebP with 10,000 alpha planes", fixed(webpFile(vp8x(0x10, 16, 16), bytes.Repeat(wide, 10_000), webpChunk("VP8 ", vp8Header(16, 16), make([]byte, 20)))), bad},
 		{"WebP with an alpha plane and no canvas", fixed(webpFile(wide, webpChunk("VP8 ", vp8Header(16, 16), make([]byte, 20)))), bad},
 		{"WebP with 2600 groups of codes", fixed(webpFile(webpChunk("VP8L", vp8lHeader(208, 200), groupBomb(2600, 52*50, false)))), bad},
 		{"WebP with 2600 groups of codes for its alpha plane", fixed(webpFile(vp8x(0x10, 208, 200), webpChunk("ALPH", []byte{1}, groupBomb(2600, 52*50, false)),

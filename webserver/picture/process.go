@@ -81,7 +81,7 @@ func NewProcessor(config Config) *Processor {
 // It returns an error that wraps [ErrTooLarge], [ErrUnsupported] or
 // [ErrInvalid] if the upload is refused, and the context's error if ctx ended
 // before a decoder was free or while it worked. Size, kind and dimensions are
-// checked before anything is allocated and before waiting for a decoder.
+// checked before anything is decoded and before waiting for a decoder.
 func (p *Processor) Process(ctx context.Context, userID int64, upload []byte) (Picture, error) {
 	if len(upload) > p.config.MaxBytes {
 		return Picture{}, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(upload), p.config.MaxBytes)

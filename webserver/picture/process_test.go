@@ -275,6 +275,7 @@ func TestRefusalsTellTheLimitAndTheValue(t *testing.T) {
 		"height": {pngZeros(1, 201, 8, 0, 0), picture.ErrInvalid, "1 x 201 pixels, at most 200 a side"},
 		"memory": {pngZeros(50, 61, 8, 6, 0), picture.ErrInvalid, "12200 bytes of memory or more, at most 12000"},
 		"scans":  {rawJPEG{marker: 0xc2, width: 8, height: 8, sampling: gray, scans: 33}.bytes(), picture.ErrInvalid, "33 scans, at most 32"},
+		"planes": {webpFile(vp8x(0x10, 16, 16), bytes.Repeat(webpChunk("ALPH", []byte{0}), 2), webpChunk("VP8 ", vp8Header(16, 16))), picture.ErrInvalid, "bad ALPH chunk"},
 		"canvas": {webpFile(vp8x(0, 16, 17), webpChunk("VP8L", vp8lHeader(16, 16), solidVP8L(quarters[0]))), picture.ErrInvalid, "canvas of 16 x 17 pixels around an image of 16 x 16"},
 		"order":  {pngFile(pngHeader(1, 1, 8, 3, 0), pngChunk("IDAT", deflated(2)), pngChunk("PLTE", make([]byte, 3)), pngChunk("IEND")), picture.ErrInvalid, `chunk "PLTE" behind the pixels`},
 		"kind":   {[]byte("<svg/>"), picture.ErrUnsupported, `6 bytes that begin with "<svg/>"`},

@@ -54,8 +54,9 @@ func inspectWebP(upload []byte) (header, error) {
 // A webpReader collects what the chunks of a file say.
 type webpReader struct {
 	header
-	// bitstream tells whether the image itself has been seen.
-	bitstream bool
+	// plane and bitstream tell whether the alpha plane and the image itself
+	// have been seen.
+	plane, bitstream bool
 }
 
 // chunk reads one chunk. The bitstream is the last that the decoder needs; only
@@ -105,11 +106,13 @@ func (w *webpReader) extended(data []byte) error {
 }
 
 // alpha reads the alpha plane of a lossy image. It has the size of the canvas,
-// and is plain or a lossless stream whose green channel is the alpha.
+// and is plain or a lossless stream whose green channel is the alpha. There is
+// only one: reading a thousand of them would take long.
 func (w *webpReader) alpha(data []byte) error {
-	if w.canvas == (image.Point{}) || len(data) == 0 {
+	if w.canvas == (image.Point{}) || len(data) == 0 || w.plane {
 		return errors.New("bad ALPH chunk")
 	}
+	w.plane = true
 	w.memory += int64(w.canvas.X) * int64(w.canvas.Y)
 	if compression := data[0] & 0x03; compression == 0 {
 		w.keep("ALPH", data, nil)
