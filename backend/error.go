@@ -43,6 +43,22 @@ func toCode(err error) *protocol.Error {
 
 func unauthenticated() error { return &protocol.Error{Code: protocol.Unauthenticated} }
 
+func wrongCredentials() error {
+	return &protocol.Error{Code: protocol.Unauthenticated, Reason: "invalid_credentials"}
+}
+
+// refused tells an answer about the request from a failure to work on it.
+func refused(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch toCode(err).Code {
+	case protocol.Unauthenticated, protocol.Forbidden, protocol.NotFound, protocol.Exhausted:
+		return true
+	}
+	return false
+}
+
 // invalid refuses fields. The first gives the whole its reason.
 func invalid(fields ...protocol.Field) error {
 	return &protocol.Error{Code: protocol.Invalid, Reason: fields[0].Reason, Fields: fields}

@@ -51,13 +51,13 @@ func (b *Backend) verified(ctx context.Context, client protocol.Client, name str
 		if err := attempt.Fail(); err != nil {
 			return user.User{}, err
 		}
-		return user.User{}, &protocol.Error{Code: protocol.Unauthenticated, Reason: "invalid_credentials"}
+		return user.User{}, wrongCredentials()
 	}
 	if err := attempt.Succeed(); err != nil {
 		return user.User{}, err
 	}
 	if rehash {
-		b.rehash(ctx, u, password)
+		u = b.rehash(ctx, u, password)
 	}
 	return u, nil
 }
@@ -83,14 +83,17 @@ func address(client protocol.Client) netip.Addr {
 }
 
 // rehash replaces a credential that was made with other parameters than
-// today's. That it does not work now does not concern the person: the next
-// login tries again.
-func (b *Backend) rehash(ctx context.Context, u user.User, password packet.Secret) {
+// today's, and returns the user as they are then. That it does not work now
+// does not concern the person: the next login tries again.
+func (b *Backend) rehash(ctx context.Context, u user.User, password packet.Secret) user.User {
 	credential, err := b.cfg.Hasher.Hash(ctx, string(password))
 	if err == nil {
 		err = b.records.update(ctx, user.Change{ID: u.ID, Version: u.Version, Credential: credential})
 	}
 	if err != nil {
 		b.log.InfoContext(ctx, "credential not renewed", "user", u.ID, "error", err)
+		return u
 	}
+	u.Version++
+	return u
 }

@@ -34,32 +34,49 @@ type write[Rep any] struct {
 // once runs w: it authenticates, answers a repetition with what the first
 // was answered, and tries again when the record was changed meanwhile.
 func once[Rep any](ctx context.Context, b *Backend, w write[Rep]) (Rep, string, error) {
-	var rep Rep
+	var none Rep
 	userID, digest, ok := session.ParseToken(string(w.token))
 	if !ok {
-		return rep, "", unauthenticated()
+		return none, "", unauthenticated()
 	}
 	first, err := b.newIdempotency(w.meta, fmt.Sprint("user ", userID), w.typ, w.body)
 	if err != nil {
-		return rep, "", err
+		return none, "", err
 	}
 	for attempt := 1; ; attempt++ {
-		if first != nil {
-			replayed, err := b.replay(ctx, *first, userID, digest, &rep)
-			if err != nil || replayed {
-				return rep, fmt.Sprint(userID), err
+		rep, replayed, err := replay[Rep](ctx, b, first, userID, digest)
+		if err != nil || replayed {
+			return rep, fmt.Sprint(userID), err
+		}
+		rep, subject, err := w.try(ctx, b, first)
+		if overtaken(err) && attempt < maxAttempts {
+			continue
+		}
+		if refused(err) {
+			// The same request, made twice at the same time, may be what ended
+			// the session or changed the password.
+			if rep, replayed, err := replay[Rep](ctx, b, first, userID, digest); err == nil && replayed {
+				return rep, fmt.Sprint(userID), nil
 			}
 		}
-		u, s, err := b.authenticate(ctx, w.token)
-		if err != nil {
-			return rep, "", err
-		}
-		rep, err = w.do(ctx, u, s, func(rep Rep) (*user.Idempotency, error) { return first.with(u.ID, digest, rep) })
-		again := errors.Is(err, user.ErrConflict) || errors.Is(err, user.ErrReplayed)
-		if !again || attempt == maxAttempts {
-			return rep, subject(u), err
-		}
+		return rep, subject, err
 	}
+}
+
+// try runs w on the records as they are now.
+func (w write[Rep]) try(ctx context.Context, b *Backend, first *idempotency) (Rep, string, error) {
+	u, s, err := b.authenticate(ctx, w.token)
+	if err != nil {
+		return *new(Rep), "", err
+	}
+	rep, err := w.do(ctx, u, s, func(rep Rep) (*user.Idempotency, error) { return first.with(u.ID, s.Digest, rep) })
+	return rep, subject(u), err
+}
+
+// overtaken tells that the record was changed or deleted, or the write done,
+// between being read and being written.
+func overtaken(err error) bool {
+	return errors.Is(err, user.ErrConflict) || errors.Is(err, user.ErrReplayed) || errors.Is(err, user.ErrNotFound)
 }
 
 // idempotency is a user.Idempotency of which the outcome is not known yet.
@@ -97,29 +114,32 @@ func (i *idempotency) with(userID int64, digest session.Digest, rep any) (*user.
 	return &done, nil
 }
 
-// replay decodes into rep what the write of this key was answered before, if
-// there was one. It may be told to the session that made the write, which
-// the write itself may have ended, and to any live session of the user.
-func (b *Backend) replay(ctx context.Context, i idempotency, userID int64, digest session.Digest, rep any) (bool, error) {
+// replay returns what the write of this key was answered before, if there was
+// one. It may be told to the session that made the write, which the write
+// itself may have ended, and to any live session of the user.
+func replay[Rep any](ctx context.Context, b *Backend, i *idempotency, userID int64, digest session.Digest) (rep Rep, replayed bool, err error) {
+	if i == nil {
+		return rep, false, nil
+	}
 	done, err := b.cfg.Users.Replay(ctx, i.Key)
 	if errors.Is(err, user.ErrNotFound) {
-		return false, nil
+		return rep, false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read idempotency record of user %d: %w", userID, err)
+		return rep, false, fmt.Errorf("read idempotency record of user %d: %w", userID, err)
 	}
 	if done.UserID != userID || done.Session != digest {
 		if _, _, err := b.live(ctx, userID, digest); err != nil {
-			return false, err
+			return rep, false, err
 		}
 	}
 	if done.Request != i.Request {
-		return false, errMismatch()
+		return rep, false, errMismatch()
 	}
-	if err := json.Unmarshal(done.Reply, rep); err != nil {
-		return false, fmt.Errorf("decode a kept reply: %w", err)
+	if err := json.Unmarshal(done.Reply, &rep); err != nil {
+		return rep, false, fmt.Errorf("decode a kept reply: %w", err)
 	}
-	return true, nil
+	return rep, true, nil
 }
 
 func errMismatch() error {

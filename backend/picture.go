@@ -71,5 +71,5 @@ func (b *Backend) picturesInUse(ctx context.Context, _ protocol.Meta, req packet
 	if err != nil {
 		return packet.PictureKeys{}, "", fmt.Errorf("look up %d pictures: %w", len(req.Keys), err)
 	}
-	return packet.PictureKeys{Keys: used}, "", nil
+	return packet.PictureKeys{Keys: append([]string{}, used...)}, "", nil // a list, if an empty one
 }

@@ -44,7 +44,7 @@ func (b *Backend) checkRegistration(name string, req packet.RegisterRequest) err
 	if p := user.CheckUsername(name); p != "" {
 		fields = append(fields, field("username", p))
 	}
-	if p := user.CheckNickname(req.Nickname); p != "" && user.CheckUsername(name) == "" {
+	if p := user.CheckNickname(req.Nickname); p != "" && req.Nickname != name {
 		fields = append(fields, field("nickname", p))
 	}
 	for _, p := range b.cfg.Policy.Check(string(req.Password), name) {
@@ -94,7 +94,7 @@ func (b *Backend) newUser(ctx context.Context, meta protocol.Meta, req packet.Re
 	}
 	switch _, err := b.records.byName(ctx, name); {
 	case err == nil:
-		return user.User{}, taken()
+		return user.User{}, b.takenBefore(ctx, idem)
 	case !errors.Is(err, user.ErrNotFound):
 		giveBack()
 		return user.User{}, fmt.Errorf("look up username %q: %w", name, err)
@@ -131,6 +131,21 @@ func (b *Backend) insert(ctx context.Context, u *user.User, credential []byte, i
 			return err
 		}
 	}
+}
+
+// takenBefore refuses a name that somebody has, unless the same request, made
+// twice at the same time, took it a moment ago.
+func (b *Backend) takenBefore(ctx context.Context, idem *idempotency) error {
+	if idem == nil {
+		return taken()
+	}
+	switch _, err := b.cfg.Users.Replay(ctx, idem.Key); {
+	case err == nil:
+		return user.ErrReplayed
+	case !errors.Is(err, user.ErrNotFound):
+		return fmt.Errorf("read idempotency record of a registration: %w", err)
+	}
+	return taken()
 }
 
 func taken() error { return &protocol.Error{Code: protocol.Conflict, Reason: "username_taken"} }

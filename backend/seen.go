@@ -71,12 +71,13 @@ func (n *seen) latest(s session.Session) time.Time {
 func (n *seen) run(ctx context.Context) {
 	tick := time.NewTicker(seenFlush)
 	defer tick.Stop()
+	own := context.WithoutCancel(ctx) // what was begun is written although ctx ends meanwhile
 	for {
 		select {
 		case <-tick.C:
-			n.flush(ctx)
+			n.flush(own)
 		case <-ctx.Done():
-			n.flush(context.WithoutCancel(ctx))
+			n.flush(own)
 			return
 		}
 	}

@@ -33,6 +33,9 @@ func (b *Backend) live(ctx context.Context, userID int64, digest session.Digest)
 		return u, s, err
 	}
 	now := b.now()
+	if !b.limits.Live(s, u.AuthEpoch, now) {
+		s.LastSeenAt = b.seen.latest(s) // which may not be written yet
+	}
 	if u.Disabled || !b.limits.Live(s, u.AuthEpoch, now) {
 		return u, s, unauthenticated()
 	}
@@ -54,7 +57,7 @@ func (b *Backend) openSession(ctx context.Context, u user.User, client protocol.
 	}
 	err = b.records.putSession(ctx, s, b.limits.PerUser)
 	if errors.Is(err, user.ErrNotFound) { // deleted since the password was verified
-		return packet.SessionReply{}, unauthenticated()
+		return packet.SessionReply{}, wrongCredentials()
 	}
 	if err != nil {
 		return packet.SessionReply{}, fmt.Errorf("open session of user %d: %w", u.ID, err)
@@ -126,10 +129,17 @@ func (b *Backend) endSession(ctx context.Context, meta protocol.Meta, req packet
 }
 
 func (b *Backend) logout(ctx context.Context, meta protocol.Meta, req packet.Authenticated) (packet.Empty, string, error) {
-	return once(ctx, b, write[packet.Empty]{typ: packet.Logout.Type, meta: meta, token: req.Token,
+	return once(ctx, b, write[packet.Empty]{typ: packet.Logout.Type, meta: meta, token: req.Token, body: digestOf(req.Token),
 		do: func(ctx context.Context, _ user.User, s session.Session, idem func(packet.Empty) (*user.Idempotency, error)) (packet.Empty, error) {
 			return packet.Empty{}, b.end(ctx, s, idem)
 		}})
+}
+
+// digestOf is what tells one session's request from that of another, where
+// which session it is of is all that it says.
+func digestOf(token packet.Secret) session.Digest {
+	_, digest, _ := session.ParseToken(string(token))
+	return digest
 }
 
 // end removes s. That it is gone already is as good.
@@ -149,7 +159,7 @@ func (b *Backend) end(ctx context.Context, s session.Session, idem func(packet.E
 }
 
 func (b *Backend) endOtherSessions(ctx context.Context, meta protocol.Meta, req packet.Authenticated) (packet.Empty, string, error) {
-	return once(ctx, b, write[packet.Empty]{typ: packet.EndOtherSessions.Type, meta: meta, token: req.Token,
+	return once(ctx, b, write[packet.Empty]{typ: packet.EndOtherSessions.Type, meta: meta, token: req.Token, body: digestOf(req.Token),
 		do: func(ctx context.Context, u user.User, s session.Session, idem func(packet.Empty) (*user.Idempotency, error)) (packet.Empty, error) {
 			done, err := idem(packet.Empty{})
 			if err != nil {

@@ -120,11 +120,8 @@ func bidiControl(r rune) bool {
 	return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
 
-// blank tells the characters that count as graphic and show nothing.
+// blank tells the characters that count as graphic and show nothing: fillers,
+// variation selectors and the empty Braille pattern.
 func blank(r rune) bool {
-	switch r {
-	case '\u115f', '\u1160', '\u2800', '\u3164', '\uffa0':
-		return true
-	}
-	return false
+	return r == '\u2800' || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }

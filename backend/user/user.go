@@ -57,12 +57,17 @@ const idEpoch = 1_577_836_800_000
 // bits, so that ids are roughly in the order they were made in (which keeps
 // inserts at the end of the index) and two processes need not talk to make
 // them. Two of the same millisecond collide once in two million; an insert
-// that meets a taken id makes another.
+// that meets a taken id makes another. A time before 2020 or beyond the year
+// 2159 is an error: its id would not be positive.
 func NewID(now time.Time, random io.Reader) (int64, error) {
+	since := now.UnixMilli() - idEpoch
+	if since <= 0 || since >= 1<<42 {
+		return 0, fmt.Errorf("make user id: the clock says %s", now.UTC().Format(time.RFC3339))
+	}
 	var b [4]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return 0, fmt.Errorf("make user id: %w", err)
 	}
 	low := int64(binary.BigEndian.Uint32(b[:]) >> 11)
-	return (now.UnixMilli()-idEpoch)<<21 | low, nil
+	return since<<21 | low, nil
 }

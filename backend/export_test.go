@@ -1,0 +1,19 @@
+package backend
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"gatehouse/backend/session"
+)
+
+// Gather notes that these sessions were used now, and writes it. It is for
+// more sessions than a test has time to make calls with.
+func Gather(store session.Store, sessions []session.Session, now time.Time) {
+	n := newSeen(store, slog.New(slog.DiscardHandler))
+	for _, s := range sessions {
+		n.note(s, now)
+	}
+	n.flush(context.Background())
+}

@@ -1,0 +1,180 @@
+package backend_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"gatehouse/backend/user"
+	"gatehouse/protocol"
+	"gatehouse/protocol/packet"
+)
+
+// loginLane is how many calls that hash may be under way at once.
+const loginLane = 512
+
+// TestFloodOfLoginsLeavesRoomForReadsAndWrites fills the lane of the calls
+// that hash while no hash gets anywhere.
+func TestFloodOfLoginsLeavesRoomForReadsAndWrites(t *testing.T) {
+	t.Parallel()
+	release, stuck := make(chan bool), false
+	var mu sync.Mutex // guards stuck
+	s := start(t, unlimited, func(cfg *setup) {
+		cfg.hash.Trace.Waited = func(context.Context, time.Duration) {
+			mu.Lock()
+			wait := stuck
+			mu.Unlock()
+			if wait {
+				<-release
+			}
+		}
+	})
+	ada := s.join(t, "ada")
+	mu.Lock()
+	stuck = true
+	mu.Unlock()
+
+	entered := make(chan bool)
+	s.store.always("CredentialByName", func(func() error) error {
+		entered <- true
+		return user.ErrNotFound
+	})
+	var group sync.WaitGroup
+	for i := range loginLane {
+		group.Go(func() {
+			_, err := login(t, s, s.client(), fmt.Sprintf("nobody-%d", i), goodPassword)
+			wantOutcome(t, err, "unauthenticated/invalid_credentials")
+		})
+	}
+	for range loginLane {
+		<-entered
+	}
+
+	for typ, body := range map[string]any{
+		packet.Login.Type:          ada.credentials(),
+		packet.Register.Type:       registration("grace"),
+		packet.ChangePassword.Type: packet.ChangePasswordRequest{Authenticated: ada.auth(), CurrentPassword: goodPassword, NewPassword: otherPassword},
+		packet.DeleteAccount.Type:  packet.DeleteAccountRequest{Authenticated: ada.auth(), Password: goodPassword},
+	} {
+		_, err := raw(t, s, typ, protocol.Meta{}, body)
+		if got := outcome(err); got != "overloaded" {
+			t.Errorf("%s was answered %s, want overloaded at once", typ, got)
+		}
+		retryAfter(t, err)
+	}
+	if !s.alive(t, ada) {
+		t.Error("a read was refused")
+	}
+	must(t, s, packet.GetUser, protocol.Meta{}, packet.Named{Username: "ada"})
+	must(t, s, packet.UpdateProfile, ada.meta(""), packet.UpdateProfileRequest{Authenticated: ada.auth(), Nickname: "Countess"})
+
+	close(release)
+	group.Wait()
+	s.store.always("CredentialByName", nil)
+	if _, err := login(t, s, s.client(), "ada", goodPassword); err != nil {
+		t.Errorf("login after the flood: %v", err)
+	}
+}
+
+// crowd makes running calls that stay inside a method of the store, and one
+// more than may wait behind them. It returns when that one was refused; the
+// others go on when the returned function is called, which waits for them:
+// with this result of the method, so that they find nothing.
+func crowd(t *testing.T, s *service, running, waiting int, method string, result error, call func() error) (disperse func()) {
+	t.Helper()
+	entered, release := make(chan bool), make(chan bool)
+	s.store.always(method, func(func() error) error {
+		select {
+		case entered <- true:
+		case <-release:
+		}
+		<-release
+		return result
+	})
+	outcomes := make(chan string, running+waiting+1)
+	var group sync.WaitGroup
+	for i := range running + waiting + 1 {
+		group.Go(func() { outcomes <- outcome(call()) })
+		if i < running {
+			<-entered
+		}
+	}
+	if got := <-outcomes; got != "overloaded" {
+		t.Errorf("the first call to be answered was answered %s, want overloaded", got)
+	}
+	return func() {
+		close(release)
+		group.Wait()
+		s.store.always(method, nil)
+		close(outcomes)
+		for got := range outcomes {
+			if got != "not_found" {
+				t.Errorf("a call that had a place was answered %s", got)
+			}
+		}
+	}
+}
+
+func TestReadsThatPileUpLeaveRoomForWritesAndLogins(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	ada := s.join(t, "ada")
+	disperse := crowd(t, s, 256, 1024, "ByName", user.ErrNotFound, func() error {
+		_, err := ask(t, s, packet.GetUser, protocol.Meta{}, packet.Named{Username: "ada"})
+		return err
+	})
+	must(t, s, packet.UpdateProfile, ada.meta(""), packet.UpdateProfileRequest{Authenticated: ada.auth(), Nickname: "Countess"})
+	s.again(t, ada)
+	_, err := ask(t, s, packet.GetProfile, ada.meta(""), ada.auth())
+	wantOutcome(t, err, "overloaded")
+	retryAfter(t, err)
+	disperse()
+	if !s.alive(t, ada) {
+		t.Error("a read was refused after the crowd")
+	}
+}
+
+func TestWritesThatPileUpLeaveRoomForReadsAndLogins(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	ada := s.join(t, "ada")
+	disperse := crowd(t, s, 64, 256, "Sessions", nil, func() error {
+		_, err := ask(t, s, packet.EndSession, ada.meta(""), packet.EndSessionRequest{Authenticated: ada.auth(), ID: "1"})
+		return err
+	})
+	if !s.alive(t, ada) {
+		t.Error("a read was refused")
+	}
+	other := s.again(t, ada)
+	_, err := ask(t, s, packet.UpdateProfile, other.meta(""), packet.UpdateProfileRequest{Authenticated: other.auth(), Nickname: "Countess"})
+	wantOutcome(t, err, "overloaded")
+	disperse()
+	must(t, s, packet.UpdateProfile, other.meta(""), packet.UpdateProfileRequest{Authenticated: other.auth(), Nickname: "Countess"})
+}
+
+func TestPlaceInALaneIsWaitedForNoLongerThanTheCallerWaits(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	ada := s.join(t, "ada")
+	entered, release := make(chan bool), make(chan bool)
+	s.store.always("ByName", func(func() error) error {
+		entered <- true
+		<-release
+		return user.ErrNotFound
+	})
+	var group sync.WaitGroup
+	for range 256 {
+		group.Go(func() { ask(t, s, packet.GetUser, protocol.Meta{}, packet.Named{Username: "ada"}) })
+	}
+	for range 256 {
+		<-entered
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := packet.GetProfile.Call(ctx, s, ada.meta(""), ada.auth())
+	wantOutcome(t, err, "overloaded") // and not timeout: nothing of it was begun
+	close(release)
+	group.Wait()
+}
