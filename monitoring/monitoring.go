@@ -17,6 +17,8 @@ type Metrics struct {
 
 	lateReplies, crosstalk, panics prometheus.Counter
 	requests, packets              *prometheus.CounterVec
+	lookups, logins, shed          *prometheus.CounterVec
+	stages                         *stages
 }
 
 // Build says which build is running.
@@ -39,11 +41,18 @@ func New(b Build) *Metrics {
 		packets: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gatehouse_packets_total",
 			Help: "Packets answered, by packet type and code; ok where there was no error."}, []string{"type", "code"}),
 	}
+	m.stages = newStages()
+	m.lookups = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gatehouse_cache_lookups_total",
+		Help: "Records looked up in the cache, by kind of record and result."}, []string{"record", "result"})
+	m.logins = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gatehouse_logins_total",
+		Help: "Logins answered, by result: ok, or why not."}, []string{"result"})
+	m.shed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gatehouse_shed_total",
+		Help: "Calls refused because their lane, or the hashing behind it, was full."}, []string{"lane"})
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "gatehouse_build_info",
 		Help: "Always 1; the labels say what is running."}, []string{"version", "revision", "goversion"})
 	build.WithLabelValues(b.Version, b.Revision, runtime.Version()).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.lateReplies, m.crosstalk, m.panics, m.requests, m.packets)
+		build, m.lateReplies, m.crosstalk, m.panics, m.requests, m.packets, m.lookups, m.logins, m.shed, m.stages.histogram)
 	return m
 }
 
@@ -64,3 +73,12 @@ func (m *Metrics) Request(route, method, status string) {
 
 // Packet counts a packet. typ must be one of the packet types.
 func (m *Metrics) Packet(typ, code string) { m.packets.WithLabelValues(typ, code).Inc() }
+
+// Lookup counts a record looked up in the cache.
+func (m *Metrics) Lookup(record, result string) { m.lookups.WithLabelValues(record, result).Inc() }
+
+// Login counts a login that was answered.
+func (m *Metrics) Login(result string) { m.logins.WithLabelValues(result).Inc() }
+
+// Shed counts a call that was refused for want of capacity.
+func (m *Metrics) Shed(lane string) { m.shed.WithLabelValues(lane).Inc() }

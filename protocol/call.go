@@ -3,6 +3,7 @@ package protocol
 import (
 	"context"
 	"encoding/json"
+	"time"
 )
 
 // A Caller answers calls. A connection to a server is a Caller, and so is the
@@ -80,4 +81,13 @@ func WithTrace(ctx context.Context, trace string) context.Context {
 func Trace(ctx context.Context) string {
 	trace, _ := ctx.Value(traceKey{}).(string)
 	return trace
+}
+
+type receivedKey struct{}
+
+// Received returns when the server that calls with ctx had read the request,
+// or the zero time where the call came over no connection.
+func Received(ctx context.Context) time.Time {
+	at, _ := ctx.Value(receivedKey{}).(time.Time)
+	return at
 }

@@ -47,6 +47,12 @@ type Hooks struct {
 	// CrossTalk: a reply was of another type or subject than the call it
 	// names. The connection is closed. This must never happen.
 	CrossTalk func(error)
+	// Sent: a call of this type was encoded and queued to be written, which
+	// took so long.
+	Sent func(typ string, took time.Duration)
+	// Answered: the reply to a call came so long after it was queued. Calls
+	// whose caller gave up are not told.
+	Answered func(typ string, took time.Duration)
 }
 
 // Conn is a Caller at the far end of a connection. Many calls share it; each
@@ -196,13 +202,17 @@ func (c *Conn) Call(ctx context.Context, req Request) (Reply, error) {
 	case <-ctx.Done():
 		return Reply{}, &Error{Code: Timeout, Cause: ctx.Err(), notSent: true}
 	}
+	start := time.Now()
 	p, err := c.send(ctx, req)
 	if err != nil {
 		<-c.slots
 		return Reply{}, err
 	}
+	sent := time.Now()
+	tellTime(c.hooks.Sent, req.Type, sent.Sub(start))
 	select {
 	case r := <-p.result:
+		tellTime(c.hooks.Answered, req.Type, time.Since(sent))
 		return r.reply, r.err
 	case <-ctx.Done():
 		return c.abandon(ctx, p)
@@ -466,6 +476,12 @@ func (c *Conn) overdue() bool {
 		}
 	}
 	return false
+}
+
+func tellTime(hook func(string, time.Duration), typ string, took time.Duration) {
+	if hook != nil {
+		hook(typ, took)
+	}
 }
 
 func tell(hook func()) {

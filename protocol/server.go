@@ -39,6 +39,9 @@ type ServerHooks struct {
 	// Refused: a connection was closed because its peer broke the protocol
 	// or failed the handshake.
 	Refused func(remote net.Addr, err error)
+	// Encoded: the answer to a call of this type was encoded and queued to
+	// be written, which took so long.
+	Encoded func(typ string, took time.Duration)
 }
 
 const (

@@ -232,6 +232,8 @@ func (c *serverConn) pong(e envelope) error {
 // handle answers one call.
 func (c *serverConn) handle(e envelope, received time.Time) {
 	reply, err := c.call(e, received)
+	start := time.Now()
+	defer func() { tellTime(c.server.cfg.Hooks.Encoded, e.typ, time.Since(start)) }()
 	var frame []byte
 	if err == nil {
 		frame, err = appendReply(make([]byte, 0, 64+len(reply.Body)), e.id, e.typ, reply)
@@ -266,7 +268,8 @@ func (c *serverConn) call(e envelope, received time.Time) (reply Reply, err erro
 			err = &Error{Code: Internal}
 		}
 	}()
-	return c.server.cfg.Handler.Call(WithTrace(ctx, e.trace), Request{Type: e.typ, Meta: e.meta, Body: e.body})
+	ctx = context.WithValue(WithTrace(ctx, e.trace), receivedKey{}, received)
+	return c.server.cfg.Handler.Call(ctx, Request{Type: e.typ, Meta: e.meta, Body: e.body})
 }
 
 // drain says goaway and ends the reading, which lets serve wait for the
