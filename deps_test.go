@@ -20,6 +20,7 @@ var may = map[string][]string{
 	"pool":              {},
 	"schema":            {},
 	"backend/user":      {},
+	"backend/cache":     {},
 	"backend/password":  {},
 	"backend/throttle":  {},
 	"webserver/picture": {},
@@ -34,7 +35,7 @@ var may = map[string][]string{
 	"backend/store": {"backend/user", "backend/session", "schema"},
 
 	// Tier 2 sees interfaces of stores, and packets, never HTTP or SQL.
-	"backend": {"protocol", "protocol/packet", "backend/user", "backend/session", "backend/password", "backend/throttle"},
+	"backend": {"protocol", "protocol/packet", "backend/user", "backend/session", "backend/cache", "backend/password", "backend/throttle"},
 
 	// Tier 1 sees packets and pictures. That it cannot import the backend
 	// keeps database credentials and password hashes out of its process.
@@ -44,16 +45,21 @@ var may = map[string][]string{
 	// Numbers are joined to the code that does the work by the wiring.
 	"monitoring": {"pool"},
 
+	// The load driver is a black box: it sees packets and connections, and no tier.
+	"stresstest": {"protocol", "protocol/packet", "pool"},
+
 	// The wiring imports everything.
-	"internal/command": {"backend", "backend/password", "backend/session", "backend/store", "backend/throttle",
-		"monitoring", "protocol", "webserver", "webserver/picture"},
+	"internal/command": {"backend", "backend/cache", "backend/password", "backend/session", "backend/store", "backend/throttle",
+		"backend/user", "monitoring", "protocol", "stresstest", "webserver", "webserver/picture"},
 	"": {"internal/command"},
 
 	// Only tests use these.
 	"protocol/protocoltest":         {},
 	"webserver/picture/picturetest": {"webserver/picture"},
+	"backend/cache/cachetest":       {"backend/cache"},
 	"internal/testenv":              {},
 	"internal/testenv/browser":      {"internal/testenv"},
+	"internal/e2e":                  {},
 }
 
 // only says who alone may import a module from outside, because what it does
@@ -68,6 +74,9 @@ var only = map[string][]string{
 	"golang.org/x/image":                  {"webserver/picture"},
 	"github.com/klauspost/compress":       {"webserver"},
 	"github.com/chromedp":                 {"internal/testenv/browser"},
+	"github.com/redis/go-redis":           {"backend/cache"},
+	"github.com/maypok86/otter":           {"backend/cache"},
+	"github.com/HdrHistogram":             {"stresstest"},
 }
 
 type goPackage struct {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/backend/cache"
 	"gatehouse/backend/password"
 	"gatehouse/backend/session"
 	"gatehouse/backend/throttle"
@@ -34,6 +35,10 @@ type Config struct {
 	Limits session.Limits
 	// Closed refuses registrations.
 	Closed bool
+	// Cache, where not nil, remembers user and session records.
+	Cache cache.Cache
+	// Hooks are told what happens, for the numbers.
+	Hooks  Hooks
 	Log    *slog.Logger
 	Now    func() time.Time
 	Random io.Reader
@@ -54,8 +59,10 @@ type Backend struct {
 	random  io.Reader
 	limits  session.Limits
 	records *records
+	observe observer
 	seen    *seen
 	mux     *protocol.Mux
+	known   map[string]bool // packet types
 	lanes   lanes
 	stop    context.CancelFunc
 	owned   sync.WaitGroup
@@ -64,7 +71,7 @@ type Backend struct {
 // New returns a Backend of cfg. Close ends its background work.
 func New(cfg Config) *Backend {
 	b := &Backend{cfg: cfg, log: cfg.Log, now: cfg.Now, random: cfg.Random, limits: withDefaults(cfg.Limits),
-		records: &records{users: cfg.Users, sessions: cfg.Sessions}, lanes: newLanes()}
+		lanes: newLanes()}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
@@ -74,12 +81,23 @@ func New(cfg Config) *Backend {
 	if b.random == nil {
 		b.random = rand.Reader
 	}
+	b.observe = observer{cfg.Hooks}
+	b.cfg.Users, b.cfg.Sessions = timedUsers{cfg.Users, b.observe}, timedSessions{cfg.Sessions, b.observe}
+	b.records = &records{users: b.cfg.Users, sessions: b.cfg.Sessions, cache: cfg.Cache, observe: b.observe}
+	b.records.repairs = repairs{records: b.records, log: b.log}
 	b.seen = newSeen(cfg.Sessions, b.log)
 	b.mux = protocol.NewMux(b.handlers()...)
+	b.known = map[string]bool{}
+	for _, typ := range b.mux.Types() {
+		b.known[typ] = true
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.owned.Go(func() { b.seen.run(ctx) })
 	b.owned.Go(func() { b.sweep(ctx) })
+	if cfg.Cache != nil {
+		b.owned.Go(func() { b.records.repairs.run(ctx) })
+	}
 	return b
 }
 

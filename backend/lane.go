@@ -10,6 +10,7 @@ import (
 // A lane is a class of work with a capacity of its own, so that a flood of
 // one kind cannot take the places of another.
 type lane struct {
+	name    string
 	running chan struct{} // capacity: calls at work
 	waiting chan struct{} // capacity: calls that wait to be
 }
@@ -26,11 +27,11 @@ const (
 type lanes struct{ read, write, login *lane }
 
 func newLanes() lanes {
-	return lanes{read: newLane(readRunning, readWaiting), write: newLane(writeRunning, writeWaiting), login: newLane(loginRunning, loginWaiting)}
+	return lanes{read: newLane("read", readRunning, readWaiting), write: newLane("write", writeRunning, writeWaiting), login: newLane("login", loginRunning, loginWaiting)}
 }
 
-func newLane(running, waiting int) *lane {
-	return &lane{running: make(chan struct{}, running), waiting: make(chan struct{}, waiting)}
+func newLane(name string, running, waiting int) *lane {
+	return &lane{name: name, running: make(chan struct{}, running), waiting: make(chan struct{}, waiting)}
 }
 
 // of returns the lane of a packet type: login is every type that hashes.

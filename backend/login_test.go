@@ -255,6 +255,41 @@ func TestGuessesAtTheSameMomentAreLimitedAsIfInTurn(t *testing.T) {
 	}
 }
 
+// TestRightPasswordAmongTooManyGuessesIsNotTold lets the budget be used up
+// while the right password is being hashed: had the answer come all the same,
+// more guesses at one moment would yield more answers.
+func TestRightPasswordAmongTooManyGuessesIsNotTold(t *testing.T) {
+	t.Parallel()
+	var meanwhile atomic.Pointer[func()]
+	s := start(t, func(cfg *setup) {
+		cfg.hash.Trace.Waited = func(context.Context, time.Duration) {
+			if f := meanwhile.Swap(nil); f != nil {
+				(*f)()
+			}
+		}
+	})
+	ada := s.join(t, "ada")
+	guess := func(f func()) { meanwhile.Store(&f) }
+
+	client := s.client()
+	guess(func() {
+		for range 10 {
+			login(t, s, client, "ada", wrongPassword)
+		}
+	})
+	_, err := login(t, s, client, "ada", goodPassword)
+	wantOutcome(t, err, "exhausted/too_many_attempts")
+
+	guess(func() {
+		for range 10 {
+			changePassword(t, s, ada, wrongPassword, otherPassword)
+		}
+	})
+	wantOutcome(t, changePassword(t, s, ada, goodPassword, otherPassword), "exhausted/too_many_attempts")
+	_, err = login(t, s, s.client(), "ada", goodPassword)
+	wantOutcome(t, err, "ok")
+}
+
 func TestLoginIsRefusedWhenHashingIsOverloaded(t *testing.T) {
 	t.Parallel()
 	working, release := make(chan bool, 100), make(chan bool)

@@ -90,8 +90,12 @@ func (m *meddled) EndSession(ctx context.Context, userID int64, d session.Digest
 	return m.run("EndSession", func() error { return m.Store.EndSession(ctx, userID, d, idem) })
 }
 
-func (m *meddled) PutSession(ctx context.Context, s session.Session, perUser int) error {
-	return m.run("PutSession", func() error { return m.Store.PutSession(ctx, s, perUser) })
+func (m *meddled) PutSession(ctx context.Context, s session.Session, perUser int) (ended []session.Digest, err error) {
+	err = m.run("PutSession", func() (err error) {
+		ended, err = m.Store.PutSession(ctx, s, perUser)
+		return err
+	})
+	return ended, err
 }
 
 func (m *meddled) Seen(ctx context.Context, seen []session.Seen) error {

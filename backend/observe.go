@@ -17,11 +17,17 @@ func (b *Backend) Call(ctx context.Context, req protocol.Request) (protocol.Repl
 		ctx, cancel = context.WithTimeout(ctx, protocol.DefaultDeadline)
 		defer cancel()
 	}
-	reply, err := b.admitted(ctx, req)
+	op, lane := req.Type, b.lanes.of(req.Type)
+	if !b.known[op] {
+		op = operationUnknown // what a peer makes up must not make up numbers
+	}
+	ctx = context.WithValue(ctx, opKey{}, op)
+	reply, err := b.admitted(ctx, lane, req)
 	var failure *protocol.Error
 	if err != nil {
 		failure = toCode(err)
 	}
+	b.observe.answered(req, lane.name, failure)
 	b.logCall(ctx, req, reply, failure, time.Since(start))
 	if failure != nil {
 		return protocol.Reply{}, failure
@@ -29,12 +35,18 @@ func (b *Backend) Call(ctx context.Context, req protocol.Request) (protocol.Repl
 	return reply, nil
 }
 
-func (b *Backend) admitted(ctx context.Context, req protocol.Request) (protocol.Reply, error) {
-	lane := b.lanes.of(req.Type)
-	if err := lane.enter(ctx); err != nil {
+func (b *Backend) admitted(ctx context.Context, lane *lane, req protocol.Request) (protocol.Reply, error) {
+	arrived := protocol.Received(ctx)
+	if arrived.IsZero() {
+		arrived = time.Now()
+	}
+	err := lane.enter(ctx)
+	b.observe.stage(ctx, stageQueue, arrived)
+	if err != nil {
 		return protocol.Reply{}, err
 	}
 	defer lane.leave()
+	defer b.observe.stage(ctx, stageHandle, time.Now())
 	return b.mux.Call(ctx, req)
 }
 

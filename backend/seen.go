@@ -31,8 +31,11 @@ type seen struct {
 	store session.Store
 	log   *slog.Logger
 
-	mu      sync.Mutex // guards pending
+	mu      sync.Mutex // guards the fields below
 	pending map[seenKey]time.Time
+	// noted is when each session was last noted by this process, written or
+	// not: what a cache remembers of a session tells an older time.
+	noted map[seenKey]time.Time
 }
 
 type seenKey struct {
@@ -41,7 +44,7 @@ type seenKey struct {
 }
 
 func newSeen(store session.Store, log *slog.Logger) *seen {
-	return &seen{store: store, log: log, pending: map[seenKey]time.Time{}}
+	return &seen{store: store, log: log, pending: map[seenKey]time.Time{}, noted: map[seenKey]time.Time{}}
 }
 
 // note records that s was used now, if that is news.
@@ -52,16 +55,20 @@ func (n *seen) note(s session.Session, now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	key := seenKey{s.UserID, s.Digest}
-	if _, noted := n.pending[key]; noted || len(n.pending) < maxSeen {
-		n.pending[key] = now
+	if at, ok := n.noted[key]; ok && now.Sub(at) < seenEvery || len(n.pending) >= maxSeen {
+		return
 	}
+	if len(n.noted) >= maxSeen {
+		clear(n.noted)
+	}
+	n.pending[key], n.noted[key] = now, now
 }
 
 // latest returns when s was last seen, as far as this process knows.
 func (n *seen) latest(s session.Session) time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if at, ok := n.pending[seenKey{s.UserID, s.Digest}]; ok && at.After(s.LastSeenAt) {
+	if at, ok := n.noted[seenKey{s.UserID, s.Digest}]; ok && at.After(s.LastSeenAt) {
 		return at
 	}
 	return s.LastSeenAt
@@ -95,8 +102,19 @@ func (n *seen) flush(ctx context.Context) {
 		cancel()
 		if err != nil {
 			n.log.Warn("times of last use not written", "sessions", len(part)+len(batch), "error", err)
+			n.forget(part)
+			n.forget(batch)
 			return
 		}
+	}
+}
+
+// forget lets the next use of sessions be noted again.
+func (n *seen) forget(lost []session.Seen) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, s := range lost {
+		delete(n.noted, seenKey{s.UserID, s.Digest})
 	}
 }
 

@@ -15,10 +15,10 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 
-	lateReplies, crosstalk, panics prometheus.Counter
-	requests, packets              *prometheus.CounterVec
-	lookups, logins, shed          *prometheus.CounterVec
-	stages                         *stages
+	lateReplies, crosstalk, panics, marksLost prometheus.Counter
+	requests, packets                         *prometheus.CounterVec
+	lookups, logins, shed                     *prometheus.CounterVec
+	stages                                    *stages
 }
 
 // Build says which build is running.
@@ -41,6 +41,8 @@ func New(b Build) *Metrics {
 		packets: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gatehouse_packets_total",
 			Help: "Packets answered, by packet type and code; ok where there was no error."}, []string{"type", "code"}),
 	}
+	m.marksLost = counter("gatehouse_cache_marks_lost_total",
+		"Marks of changes that the cache forgot. Each may have let a read show what was older than a change.")
 	m.stages = newStages()
 	m.lookups = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gatehouse_cache_lookups_total",
 		Help: "Records looked up in the cache, by kind of record and result."}, []string{"record", "result"})
@@ -52,7 +54,7 @@ func New(b Build) *Metrics {
 		Help: "Always 1; the labels say what is running."}, []string{"version", "revision", "goversion"})
 	build.WithLabelValues(b.Version, b.Revision, runtime.Version()).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.lateReplies, m.crosstalk, m.panics, m.requests, m.packets, m.lookups, m.logins, m.shed, m.stages.histogram)
+		build, m.lateReplies, m.crosstalk, m.panics, m.requests, m.packets, m.lookups, m.logins, m.shed, m.marksLost, m.stages.histogram)
 	return m
 }
 
@@ -82,3 +84,6 @@ func (m *Metrics) Login(result string) { m.logins.WithLabelValues(result).Inc() 
 
 // Shed counts a call that was refused for want of capacity.
 func (m *Metrics) Shed(lane string) { m.shed.WithLabelValues(lane).Inc() }
+
+// MarkLost counts a mark that the cache forgot.
+func (m *Metrics) MarkLost() { m.marksLost.Inc() }

@@ -24,8 +24,9 @@ type BackendConfig struct {
 	Conns, InFlight int
 	// Link is how each connection is made.
 	Link protocol.Config
-	// Trace is told how long getting and giving back a slot took.
-	Trace pool.Trace
+	// Got and Put, where not nil, are told how long a call of a type waited
+	// for a slot, and how long giving it back took.
+	Got, Put func(typ string, took time.Duration)
 }
 
 // Backend is a Caller over a pool of connections to tier 2. It is the one
@@ -55,9 +56,25 @@ func OpenBackend(c BackendConfig) (*Backend, error) {
 		Size:     c.Conns,
 		InFlight: c.InFlight,
 		Failure:  protocol.LinkFailed,
-		Trace:    c.Trace,
+		Trace:    c.trace(),
 	})
 	return &Backend{pool: p, budget: retryBudget{tokens: maxRetryTokens}}, nil
+}
+
+type typeKey struct{}
+
+// trace tells the hooks of the pool's waits with the type of the call that
+// waited, which travels in the context.
+func (c BackendConfig) trace() pool.Trace {
+	tell := func(ctx context.Context, hook func(string, time.Duration), took time.Duration) {
+		if typ, ok := ctx.Value(typeKey{}).(string); ok && hook != nil {
+			hook(typ, took)
+		}
+	}
+	return pool.Trace{
+		Got: func(ctx context.Context, wait time.Duration, _ error) { tell(ctx, c.Got, wait) },
+		Put: func(ctx context.Context, took time.Duration) { tell(ctx, c.Put, took) },
+	}
 }
 
 // CheckTarget tells what is wrong with the address of a backend.
@@ -126,6 +143,7 @@ func (b *Backend) Close(ctx context.Context) error { return b.pool.Shutdown(ctx)
 // connection failed it, unless it is a login, which costs too much to be made
 // for nothing.
 func (b *Backend) Call(ctx context.Context, req protocol.Request) (protocol.Reply, error) {
+	ctx = context.WithValue(ctx, typeKey{}, req.Type)
 	reply, endpoint, err := b.try(ctx, req, "")
 	if err == nil {
 		b.budget.earn()

@@ -109,8 +109,9 @@ func (l Limits) Live(s Session, authEpoch int64, now time.Time) bool {
 // errors where it could not do its work.
 type Store interface {
 	// PutSession inserts s. Where the user has perUser sessions or more, those
-	// seen least recently are removed first, so that perUser remain.
-	PutSession(ctx context.Context, s Session, perUser int) error
+	// seen least recently are removed first, so that perUser remain; their
+	// digests are returned.
+	PutSession(ctx context.Context, s Session, perUser int) (ended []Digest, err error)
 	// Session returns a session, or ErrNotFound.
 	Session(ctx context.Context, userID int64, d Digest) (Session, error)
 	// Sessions returns all sessions of a user, at most limit of them.

@@ -159,6 +159,21 @@ func (s *Store) endSessions(ctx context.Context, tx *sql.Tx, id int64, keep [32]
 	return err
 }
 
+// Fence implements user.Store.
+func (s *Store) Fence(ctx context.Context, id int64) error {
+	err := s.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		n, err := s.exec(ctx, tx, "UPDATE users SET version = version + 1 WHERE id = ?", id)
+		if err == nil && n != 1 {
+			return refuse(user.ErrNotFound)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("fence user %d: %w", id, err)
+	}
+	return nil
+}
+
 // Delete implements user.Store.
 func (s *Store) Delete(ctx context.Context, id, version int64, idem *user.Idempotency) error {
 	err := checkIdempotency(idem)

@@ -132,7 +132,7 @@ func TestLoginsAtOnceLeaveNoMoreSessionsThanAllowed(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		u := create(t, s, "ada")
 		together(t, 16, func(i int) error {
-			return s.PutSession(t.Context(), newSession(u.ID, fmt.Sprint(i)), 3)
+			return onlyError(s.PutSession(t.Context(), newSession(u.ID, fmt.Sprint(i)), 3))
 		})
 		if left := len(sessions(t, s, u.ID)); left != 3 {
 			t.Errorf("%d sessions are left, want 3", left)
@@ -148,7 +148,7 @@ func TestNoSessionOutlivesItsUser(t *testing.T) {
 				if i == 0 {
 					return s.Delete(t.Context(), u.ID, 1, nil)
 				}
-				return s.PutSession(t.Context(), newSession(u.ID, fmt.Sprint(i)), 10)
+				return onlyError(s.PutSession(t.Context(), newSession(u.ID, fmt.Sprint(i)), 10))
 			}, user.ErrNotFound)
 			if left := sessions(t, s, u.ID); len(left) > 0 {
 				t.Fatalf("round %d: %d sessions outlived the user", round, len(left))

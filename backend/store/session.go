@@ -25,38 +25,44 @@ const (
 
 // PutSession implements session.Store. It returns user.ErrNotFound where the
 // user is gone.
-func (s *Store) PutSession(ctx context.Context, put session.Session, perUser int) error {
-	err := errors.Join(fits("address", len(put.IP), session.MaxIP), fits("user agent", len(put.UserAgent), session.MaxUserAgent))
+func (s *Store) PutSession(ctx context.Context, put session.Session, perUser int) (ended []session.Digest, err error) {
+	err = errors.Join(fits("address", len(put.IP), session.MaxIP), fits("user agent", len(put.UserAgent), session.MaxUserAgent))
 	if err == nil && perUser < 1 {
 		err = fmt.Errorf("no room for any session of a user: %d", perUser)
 	}
 	if err == nil {
-		err = s.change(ctx, func(ctx context.Context, tx *sql.Tx) error { return s.putSession(ctx, tx, put, perUser) })
+		err = s.change(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
+			ended, err = s.putSession(ctx, tx, put, perUser)
+			return err
+		})
 	}
 	if err != nil {
-		return fmt.Errorf("put session of user %d: %w", put.UserID, err)
+		return nil, fmt.Errorf("put session of user %d: %w", put.UserID, err)
 	}
-	return nil
+	return ended, nil
 }
 
-func (s *Store) putSession(ctx context.Context, tx *sql.Tx, put session.Session, perUser int) error {
+func (s *Store) putSession(ctx context.Context, tx *sql.Tx, put session.Session, perUser int) (ended []session.Digest, err error) {
 	// The user's row is held, so that two logins of one user are counted one
 	// after the other, and none outlives the user.
-	err := tx.QueryRowContext(ctx, "SELECT id FROM users WHERE id = ?"+s.dialect.forUpdate, put.UserID).Scan(new(int64))
+	err = tx.QueryRowContext(ctx, "SELECT id FROM users WHERE id = ?"+s.dialect.forUpdate, put.UserID).Scan(new(int64))
 	if errors.Is(err, sql.ErrNoRows) {
-		return refuse(user.ErrNotFound)
+		return nil, refuse(user.ErrNotFound)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	spare, err := beyond(ctx, tx, put.UserID, perUser-1)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.deleteKeys(ctx, tx, "sessions", []string{"user_id", "digest"}, spare); err != nil {
-		return err
+		return nil, err
 	}
-	return s.insert(ctx, tx, "INSERT INTO sessions ("+sessionColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+	for _, key := range spare {
+		ended = append(ended, session.Digest(key[1].([]byte)))
+	}
+	return ended, s.insert(ctx, tx, "INSERT INTO sessions ("+sessionColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		put.UserID, put.Digest[:], put.AuthEpoch, micros(put.CreatedAt), micros(put.LastSeenAt), micros(put.ExpiresAt),
 		[]byte(put.IP), []byte(put.UserAgent))
 }

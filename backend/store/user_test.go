@@ -183,9 +183,9 @@ func TestWhatDoesNotFitIsRefusedByEveryDatabase(t *testing.T) {
 			"reply of a change":     s.Update(t.Context(), user.Change{ID: ada.ID, Version: 1, Idempotency: idem}),
 			"reply of a deletion":   s.Delete(t.Context(), ada.ID, 1, idem),
 			"reply of a session":    s.EndSession(t.Context(), ada.ID, digest("a"), idem),
-			"address of a session":  s.PutSession(t.Context(), sessionWith(ada.ID, "a", strings.Repeat("1", 46), ""), 1),
-			"browser of a session":  s.PutSession(t.Context(), sessionWith(ada.ID, "a", "", strings.Repeat("u", 256)), 1),
-			"no room for a session": s.PutSession(t.Context(), sessionWith(ada.ID, "a", "", ""), 0),
+			"address of a session":  onlyError(s.PutSession(t.Context(), sessionWith(ada.ID, "a", strings.Repeat("1", 46), ""), 1)),
+			"browser of a session":  onlyError(s.PutSession(t.Context(), sessionWith(ada.ID, "a", "", strings.Repeat("u", 256)), 1)),
+			"no room for a session": onlyError(s.PutSession(t.Context(), sessionWith(ada.ID, "a", "", ""), 0)),
 		}
 		for what, err := range errs {
 			if err == nil || errors.Is(err, user.ErrUnavailable) {

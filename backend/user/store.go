@@ -28,6 +28,10 @@ type Store interface {
 	// idempotency records, if the record is at version. idem, recorded in
 	// the same transaction, stays.
 	Delete(ctx context.Context, id, version int64, idem *Idempotency) error
+	// Fence waits until whoever is changing the user is done, and raises the
+	// version, so that no change that was begun before is applied after. It
+	// returns ErrNotFound.
+	Fence(ctx context.Context, id int64) error
 	// PicturesInUse returns those of keys that some user points at. It takes
 	// at most 500 keys.
 	PicturesInUse(ctx context.Context, keys []string) ([]string, error)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatehouse/backend"
+	"gatehouse/backend/cache"
 	"gatehouse/backend/password"
 	"gatehouse/backend/session"
 	"gatehouse/backend/store"
@@ -26,6 +27,7 @@ import (
 type backendTier struct {
 	store    *store.Store
 	hasher   *password.Hasher
+	cache    cache.Cache
 	backend  *backend.Backend
 	server   *protocol.Server
 	listener net.Listener
@@ -35,6 +37,7 @@ type backendTier struct {
 type backendSettings struct {
 	data     string
 	storage  storageFlags
+	cache    cacheFlag
 	accounts accountFlags
 	key      []byte
 	tls      *tls.Config
@@ -68,13 +71,26 @@ func openBackend(ctx context.Context, s backendSettings, metrics *monitoring.Met
 	if err != nil {
 		return nil, err
 	}
-	if t.hasher, err = s.accounts.hasher(log); err != nil {
+	if t.hasher, err = s.accounts.hasher(metrics, log); err != nil {
+		return nil, err
+	}
+	if t.cache, err = s.cache.open(ctx, s.storage.url(s.data), log); err != nil {
 		return nil, err
 	}
 	if cfg.Devices, err = devices(ctx, t.store); err != nil {
 		return nil, err
 	}
-	cfg.Users, cfg.Sessions, cfg.Hasher, cfg.Log = t.store, t.store, t.hasher, log
+	cfg.Users, cfg.Sessions, cfg.Hasher, cfg.Cache, cfg.Log = t.store, t.store, t.hasher, t.cache, log
+	cfg.Hooks = backend.Hooks{
+		Stage: func(stage, op string, took time.Duration) {
+			metrics.Stage(monitoring.Backend, stage, op, took)
+		},
+		Lookup: metrics.Lookup, Login: metrics.Login, Shed: metrics.Shed,
+		MarkLost: func() {
+			metrics.MarkLost()
+			log.Error("the cache forgot the mark of a change; it may have shown what was older")
+		},
+	}
 	t.backend = backend.New(cfg)
 	t.server = protocol.NewServer(protocol.ServerConfig{
 		Handler: counted{t.backend, metrics, knownTypes()},
@@ -88,6 +104,7 @@ func openBackend(ctx context.Context, s backendSettings, metrics *monitoring.Met
 			Refused: func(remote net.Addr, err error) {
 				log.Warn("connection refused", "peer", remote.String(), "error", err)
 			},
+			Encoded: encoded(metrics),
 		},
 	})
 	return t, nil
@@ -156,7 +173,7 @@ func (f accountFlags) check() error {
 	return err
 }
 
-func (f accountFlags) hasher(log *slog.Logger) (*password.Hasher, error) {
+func (f accountFlags) hasher(metrics *monitoring.Metrics, log *slog.Logger) (*password.Hasher, error) {
 	params, err := password.ParseParams(f.HashParams)
 	if err != nil {
 		return nil, usage("--hash-params: %w", err)
@@ -164,7 +181,14 @@ func (f accountFlags) hasher(log *slog.Logger) (*password.Hasher, error) {
 	if params.Weak() {
 		warn(log, "--hash-params %s is weaker than OWASP's recommendations", params)
 	}
-	return password.New(password.Config{Workers: f.HashWorkers, Params: params})
+	return password.New(password.Config{Workers: f.HashWorkers, Params: params, Trace: password.Trace{
+		Waited: func(ctx context.Context, d time.Duration) {
+			metrics.Stage(monitoring.Backend, monitoring.StagePasswordWait, backend.Op(ctx), d)
+		},
+		Worked: func(ctx context.Context, d time.Duration) {
+			metrics.Stage(monitoring.Backend, monitoring.StagePasswordVerify, backend.Op(ctx), d)
+		},
+	}})
 }
 
 // backendConfig returns the rules for accounts.
@@ -211,7 +235,7 @@ func (t *backendTier) checks() []monitoring.Check {
 			return "", err
 		}
 		return "", t.store.Ping(ctx)
-	}}}
+	}}, cacheCheck(t.cache)}
 }
 
 func (t *backendTier) serve() error {
@@ -236,6 +260,9 @@ func (t *backendTier) close() (err error) {
 	if t.hasher != nil {
 		t.hasher.Close()
 	}
+	if t.cache != nil {
+		err = errors.Join(err, t.cache.Close())
+	}
 	if t.store != nil {
 		err = errors.Join(err, t.store.Close())
 	}
@@ -257,6 +284,16 @@ func listenLink(address string, key []byte, tlsConfig *tls.Config) (net.Listener
 		return l, err
 	}
 	return tls.NewListener(l, tlsConfig), nil
+}
+
+// encoded records how long answers took to encode.
+func encoded(metrics *monitoring.Metrics) func(typ string, took time.Duration) {
+	known := knownTypes()
+	return func(typ string, took time.Duration) {
+		if known[typ] {
+			metrics.Stage(monitoring.Backend, monitoring.StageEncode, typ, took)
+		}
+	}
 }
 
 // counted counts the packets that a Caller answers.

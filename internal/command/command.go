@@ -31,6 +31,7 @@ type commands struct {
 	Webserver   webserverCommand   `cmd:"" help:"Run tier 1 alone: the pages and the JSON API."`
 	Backend     backendCommand     `cmd:"" help:"Run tier 2 alone: accounts, sessions and passwords."`
 	Migrate     migrateCommand     `cmd:"" help:"Change, show or check the database schema."`
+	Users       usersCommand       `cmd:"" help:"Accounts, from the operator's side."`
 	Call        callCommand        `cmd:"" help:"Send one packet to a backend and print the reply."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 if a process is ready, 1 if not."`
 	Config      configCommand      `cmd:"" help:"Print or check the settings that are in effect."`

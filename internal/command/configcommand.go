@@ -25,7 +25,8 @@ func (c configPrint) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	derived := map[string]string{"database": c.url(c.Data), "pictures": c.picturesURL(c.Data), "public-url": public.String()}
+	derived := map[string]string{"database": c.url(c.Data), "pictures": c.picturesURL(c.Data), "public-url": public.String(),
+		"cache": c.cacheURL(c.url(c.Data))}
 	for _, flag := range p.parsed.Flags() {
 		if flag.Name == "help" || flag.Name == "config" {
 			continue
@@ -50,7 +51,7 @@ func (c configPrint) Run(p *process) error {
 // redact takes the password out of a URL. What is no URL may be anything, so
 // that all of it goes.
 func redact(value string) string {
-	if value == "" || strings.HasPrefix(value, "sqlite:") {
+	if value == "" || value == "none" || strings.HasPrefix(value, "sqlite:") || strings.HasPrefix(value, "memory:") {
 		return value
 	}
 	u, err := url.Parse(value)

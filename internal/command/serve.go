@@ -27,6 +27,7 @@ type serveFlags struct {
 	linkFlags
 	listenFlag
 	storageFlags
+	cacheFlag
 	accountFlags
 	webAdminFlag
 }
@@ -42,6 +43,9 @@ func (f serveFlags) check() error {
 		return err
 	}
 	if err := f.accountFlags.check(); err != nil {
+		return err
+	}
+	if err := f.cacheFlag.check(f.url(f.Data)); err != nil {
 		return err
 	}
 	_, err := f.tls()
@@ -92,7 +96,7 @@ func (c serveCommand) openBackend(ctx context.Context, metrics *monitoring.Metri
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
-	s := backendSettings{data: c.Data, storage: c.storageFlags, accounts: c.accountFlags}
+	s := backendSettings{data: c.Data, storage: c.storageFlags, cache: c.cacheFlag, accounts: c.accountFlags}
 	var err error
 	if s.key, err = c.serveKey(log); err != nil {
 		return nil, err
@@ -161,6 +165,7 @@ func (c serveCommand) greet(p *process, web *webTier, back *backendTier, admin *
 	fmt.Fprintf(&b, "\n  Gatehouse %s is ready:  %s\n\n", version, web.url)
 	fmt.Fprintf(&b, "    data      %s\n", data)
 	fmt.Fprintf(&b, "    database  %s\n", database)
+	fmt.Fprintf(&b, "    cache     %s\n", redact(c.cacheURL(c.url(c.Data))))
 	fmt.Fprintf(&b, "    admin     http://%s  (/metrics, /readyz)\n", admin.listener.Addr())
 	fmt.Fprintf(&b, "    link      %s\n\n  Press Ctrl-C to stop.\n\n", target(back.listener.Addr()))
 	fmt.Fprint(p.stdout, b.String())
@@ -172,13 +177,14 @@ type backendCommand struct {
 	listenFlag
 	linkFlags
 	storageFlags
+	cacheFlag
 	accountFlags
 	backendAdminFlag
 }
 
 // Run serves tier 2 until a signal.
 func (c backendCommand) Run(p *process) error {
-	if err := c.accountFlags.check(); err != nil {
+	if err := errors.Join(c.accountFlags.check(), c.cacheFlag.check(c.url(c.Data))); err != nil {
 		return err
 	}
 	log, err := c.newLog(p.stderr)
@@ -187,7 +193,7 @@ func (c backendCommand) Run(p *process) error {
 	}
 	ctx, cancel := untilSignal(p.ctx)
 	defer cancel()
-	s := backendSettings{data: c.Data, storage: c.storageFlags, accounts: c.accountFlags}
+	s := backendSettings{data: c.Data, storage: c.storageFlags, cache: c.cacheFlag, accounts: c.accountFlags}
 	if s.key, err = c.key(log); err != nil {
 		return err
 	}

@@ -47,6 +47,8 @@ const (
 	// sweepEvery is the pause between two searches for pictures that nothing
 	// points at.
 	sweepEvery = time.Hour
+	// sweepTimeout bounds one search; the next goes on where it stopped.
+	sweepTimeout = 10 * time.Minute
 	// orphanAge is how old such a picture must be, so that none is taken that
 	// was stored and not pointed at yet.
 	orphanAge = time.Hour
@@ -140,7 +142,19 @@ func openWeb(s webSettings, metrics *monitoring.Metrics, log *slog.Logger) (_ *w
 				metrics.CrossTalk()
 				log.Error("a reply was not its call's; the connection is closed", "error", err)
 			},
+			Sent: func(typ string, took time.Duration) {
+				metrics.Stage(monitoring.Webserver, monitoring.StageSend, typ, took)
+			},
+			Answered: func(typ string, took time.Duration) {
+				metrics.Stage(monitoring.Webserver, monitoring.StageRoundTrip, typ, took)
+			},
 		}},
+		Got: func(typ string, waited time.Duration) {
+			metrics.Stage(monitoring.Webserver, monitoring.StagePoolGet, typ, waited)
+		},
+		Put: func(typ string, took time.Duration) {
+			metrics.Stage(monitoring.Webserver, monitoring.StagePoolPut, typ, took)
+		},
 	})
 	if err != nil {
 		return nil, usage("--backend: %w", err)
@@ -190,6 +204,9 @@ func newWebserver(s webSettings, public *url.URL, caller protocol.Caller, metric
 		Registration: webserver.Registration(s.registration), PasswordMin: s.passwordMin, Log: log,
 		Hooks: webserver.Hooks{Panic: metrics.Panic, Request: func(o webserver.Observation) {
 			metrics.Request(o.Route, o.Method, strconv.Itoa(o.Status))
+			metrics.Stage(monitoring.Webserver, monitoring.StageHTTP, o.Method+" "+o.Route, o.Duration)
+		}, Stage: func(stage, op string, took time.Duration) {
+			metrics.Stage(monitoring.Webserver, stage, op, took)
 		}},
 	})
 }
@@ -228,7 +245,7 @@ func (t *webTier) sweepPictures(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		deleted, err := t.server.SweepPictures(ctx, orphanAge)
+		deleted, err := t.sweepOnce(ctx)
 		if err != nil && ctx.Err() == nil {
 			warn(t.log, "pictures not swept: %v", err)
 		}
@@ -236,6 +253,12 @@ func (t *webTier) sweepPictures(ctx context.Context) {
 			t.log.Info("pictures that nothing points at were deleted", "pictures", deleted)
 		}
 	}
+}
+
+func (t *webTier) sweepOnce(ctx context.Context) (deleted int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	return t.server.SweepPictures(ctx, orphanAge)
 }
 
 // stop ends the taking of requests, waits for those in progress and then
