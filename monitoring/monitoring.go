@@ -6,6 +6,7 @@ package monitoring
 
 import (
 	"runtime"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -19,6 +20,8 @@ type Metrics struct {
 	requests, packets                         *prometheus.CounterVec
 	lookups, logins, shed                     *prometheus.CounterVec
 	stages                                    *stages
+	driver                                    driver
+	driverOnce                                sync.Once
 }
 
 // Build says which build is running.

@@ -23,6 +23,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
+	exitSLO     = 3
 )
 
 // commands are the words after "gatehouse".
@@ -32,6 +33,7 @@ type commands struct {
 	Backend     backendCommand     `cmd:"" help:"Run tier 2 alone: accounts, sessions and passwords."`
 	Migrate     migrateCommand     `cmd:"" help:"Change, show or check the database schema."`
 	Users       usersCommand       `cmd:"" help:"Accounts, from the operator's side."`
+	Stresstest  stresstestCommand  `cmd:"" help:"The load driver."`
 	Call        callCommand        `cmd:"" help:"Send one packet to a backend and print the reply."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 if a process is ready, 1 if not."`
 	Config      configCommand      `cmd:"" help:"Print or check the settings that are in effect."`
@@ -143,6 +145,9 @@ func (p *process) report(err error) int {
 		return exitUsage
 	case errors.Is(err, errReported):
 		return exitFailure
+	case errors.Is(err, errSLO):
+		fmt.Fprintln(p.stderr, "gatehouse:", err)
+		return exitSLO
 	}
 	fmt.Fprintln(p.stderr, "gatehouse:", err)
 	return exitFailure
