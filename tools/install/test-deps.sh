@@ -10,6 +10,9 @@ set -eu
 needs='
 mariadbd                                        mariadb-server mariadb-server mariadb  mariadb  mariadb
 mariadb-install-db                              mariadb-server mariadb-server mariadb  mariadb  mariadb
+redis-server,valkey-server                      redis-server   valkey         redis    valkey   redis
+prometheus                                      prometheus     -              prometheus prometheus prometheus
+promtool                                        prometheus     -              prometheus prometheus prometheus
 chromium,chromium-browser,google-chrome,google-chrome-stable chromium chromium chromium chromium -
 gcc,cc,clang                                    gcc+libc6-dev  gcc+glibc-devel gcc+musl-dev gcc -
 '

@@ -1,0 +1,288 @@
+package stresstest_test
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gatehouse/stresstest"
+)
+
+// wrongly is a site whose answers are wrong now and then, in ways that only
+// a look at them shows.
+func TestWrongAnswerIsFoundEachTime(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(w http.ResponseWriter, right *user){
+		"another person":     func(w http.ResponseWriter, _ *user) { answer(w, 200, other) },
+		"another's id":       func(w http.ResponseWriter, u *user) { u.ID = other.ID; answer(w, 200, u) },
+		"another's username": func(w http.ResponseWriter, u *user) { u.Username = other.Username; answer(w, 200, u) },
+		"another's nickname": func(w http.ResponseWriter, u *user) { u.Nickname = other.Nickname; answer(w, 200, u) },
+		"nobody":             func(w http.ResponseWriter, _ *user) { answer(w, 200, struct{}{}) },
+		"no JSON":            func(w http.ResponseWriter, _ *user) { fmt.Fprint(w, "<html>") },
+		"half of it":         func(w http.ResponseWriter, u *user) { fmt.Fprintf(w, `{"id":"%s","username":"`, u.ID) },
+		"too much":           func(w http.ResponseWriter, u *user) { u.Nickname += strings.Repeat(" ", 65<<10); answer(w, 200, u) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(50)
+				var asked, spoilt atomic.Int64
+				s.before = func(w http.ResponseWriter, r *http.Request) bool {
+					if asked.Add(1)%1000 != 0 {
+						return false
+					}
+					spoilt.Add(1)
+					spoil(w, s.user(r))
+					return true
+				}
+				r := run(t, s, load(t, 1000, 5*time.Second, 20))
+				if spoilt.Load() != 5 || r.Wrong != 5 || r.Checked != 5000 || r.Total.Count != 5000 ||
+					r.Total.Succeeded != 4995 || r.Total.Errors["wrong_answer"] != 5 || len(r.Total.Errors) != 1 {
+					t.Errorf("%d answers were wrong, the report has %d wrong of %d checked, errors %v", spoilt.Load(), r.Wrong, r.Checked, r.Total.Errors)
+				}
+				if r.Examples["wrong_answer"] == "" {
+					t.Error("the report quotes no wrong answer")
+				}
+			})
+		})
+	}
+}
+
+// other is a person whom nobody in these tests has a token of.
+var other = &user{ID: "77", Username: stresstest.Username(77), Nickname: stresstest.Nickname(77)}
+
+func TestWrongLoginIsFound(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]map[string]any{
+		"another's session": {"token": tokenOf(77), "user": other},
+		"another's token":   {"token": tokenOf(77), "user": user{ID: "1", Username: stresstest.Username(1), Nickname: stresstest.Nickname(1)}},
+		"no token":          {"user": user{ID: "1", Username: stresstest.Username(1), Nickname: stresstest.Nickname(1)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(1)
+				s.before = func(w http.ResponseWriter, _ *http.Request) bool { answer(w, 201, body); return true }
+				cfg := load(t, 10, time.Second, 2)
+				cfg.Users, cfg.Mix = 1, mix(t, "login=1")
+				if r := run(t, s, cfg); r.Wrong != 10 || r.Total.Succeeded != 0 {
+					t.Errorf("%d of %d were found wrong", r.Wrong, r.Total.Count)
+				}
+			})
+		})
+	}
+}
+
+// edits is a run of updates and reads of few accounts.
+func edits(t *testing.T, accounts int) stresstest.Config {
+	cfg := load(t, 100, 10*time.Second, 50)
+	cfg.Mix, cfg.Users = mix(t, "login=10,profile=45,update=45"), accounts
+	return cfg
+}
+
+func TestUpdatesAndReadsOfThemAreRight(t *testing.T) {
+	t.Parallel()
+	for _, accounts := range []int{1, 3, 1000} {
+		t.Run(strconv.Itoa(accounts), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(accounts)
+				var mu sync.Mutex
+				under, highest := map[int]bool{}, map[int]int64{}
+				s.before = func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Method != http.MethodPatch {
+						time.Sleep(7 * time.Millisecond)
+						return false
+					}
+					n := number(r)
+					nickname, _ := nicknameOf(r)
+					seq := sequenceIn(t, nickname, n)
+					mu.Lock()
+					if under[n] || seq <= highest[n] {
+						t.Errorf("update %d of account %d after %d, with another under way: %v", seq, n, highest[n], under[n])
+					}
+					under[n], highest[n] = true, seq
+					mu.Unlock()
+					time.Sleep(11 * time.Millisecond)
+					u := s.apply(n, nickname)
+					time.Sleep(11 * time.Millisecond)
+					mu.Lock()
+					under[n] = false
+					mu.Unlock()
+					answer(w, 200, u)
+					return true
+				}
+				r := run(t, s, edits(t, accounts))
+				if r.Wrong != 0 || r.Total.Succeeded != 1000 || r.NotSent != 0 || int64(s.edits) != r.Ops["update"].Count {
+					t.Errorf("%d wrong, %d succeeded, %d not sent, errors %v, %s", r.Wrong, r.Total.Succeeded, r.NotSent, r.Total.Errors, r.Examples["wrong_answer"])
+				}
+				for op, least := range map[string]int64{"login": 50, "profile": 350, "update": 350} {
+					if r.Ops[op].Count < least {
+						t.Errorf("%d requests were %s", r.Ops[op].Count, op)
+					}
+				}
+			})
+		})
+	}
+}
+
+// sequenceIn returns the SEQ of a nickname, which must have the form that an
+// update gives it.
+func sequenceIn(t *testing.T, nickname string, n int) int64 {
+	t.Helper()
+	digits, ok := strings.CutPrefix(nickname, stresstest.Nickname(n)+" ")
+	seq, err := strconv.ParseInt(digits, 10, 64)
+	if !ok || err != nil || seq <= 0 {
+		t.Errorf("account %d is given the nickname %q", n, nickname)
+	}
+	return seq
+}
+
+func TestStaleReadIsFoundEachTime(t *testing.T) {
+	t.Parallel()
+	for name, old := range map[string]func(u *user, previous string){
+		"the nickname before": func(u *user, previous string) { u.Nickname = previous },
+		"the first nickname":  func(u *user, _ string) { u.Nickname = "User 0000000" + u.ID },
+		"a nickname by hand":  func(u *user, _ string) { u.Nickname = "Ada" },
+		"a later one":         func(u *user, _ string) { u.Nickname = "User 0000000" + u.ID + " 9999999999999" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(3)
+				var reads, stale atomic.Int64
+				var mu sync.Mutex
+				previous := map[int]string{}
+				s.before = func(w http.ResponseWriter, r *http.Request) bool {
+					n := number(r)
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case r.Method == http.MethodPatch:
+						previous[n] = s.user(r).Nickname
+					case r.Method == http.MethodGet && previous[n] != "" && reads.Add(1)%10 == 0:
+						stale.Add(1)
+						u := s.user(r)
+						old(u, previous[n])
+						answer(w, 200, u)
+						return true
+					}
+					return false
+				}
+				r := run(t, s, edits(t, 3))
+				if stale.Load() < 30 || r.Wrong != stale.Load() || r.Ops["profile"].Errors["wrong_answer"] != r.Wrong {
+					t.Errorf("%d reads were stale, %d were found", stale.Load(), r.Wrong)
+				}
+			})
+		})
+	}
+}
+
+func TestUpdateThatIsAnsweredWithAnotherNicknameIsWrong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(3)
+		s.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPatch {
+				answer(w, 200, s.user(r)) // as it was
+				return true
+			}
+			return false
+		}
+		r := run(t, s, edits(t, 3))
+		if u := r.Ops["update"]; u.Count == 0 || u.Errors["wrong_answer"] != u.Count || r.Wrong != u.Count {
+			t.Errorf("updates: %+v, wrong %d", u, r.Wrong)
+		}
+	})
+}
+
+func TestUnknownOutcomesAllowWhatMayHaveHappened(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(3)
+		var updates atomic.Int64
+		var late sync.WaitGroup
+		s.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodPatch {
+				return false
+			}
+			n, nth := number(r), updates.Add(1)
+			nickname, _ := nicknameOf(r)
+			switch {
+			case nth%50 == 10: // applied, though nobody knows
+				s.apply(n, nickname)
+				refuse(w, 503, "unknown_outcome")
+			case nth%50 == 20: // not applied
+				refuse(w, 503, "unknown_outcome")
+			case nth%50 == 30: // applied later, over what came after it
+				late.Go(func() { time.Sleep(300 * time.Millisecond); s.apply(n, nickname) })
+				refuse(w, 504, "")
+			case nth%50 == 40: // applied, and the answer lost
+				s.apply(n, nickname)
+				panic(http.ErrAbortHandler)
+			default:
+				answer(w, 200, s.apply(n, nickname))
+			}
+			return true
+		}
+		r := run(t, s, edits(t, 3))
+		late.Wait()
+		e := r.Total.Errors
+		if r.Wrong != 0 || e["unknown_outcome"] < 10 || e["http_504"] < 5 || e["connection"] < 5 {
+			t.Errorf("%d wrong, errors %v, %s", r.Wrong, e, r.Examples["wrong_answer"])
+		}
+	})
+}
+
+func TestWhatAReadMayShow(t *testing.T) {
+	t.Parallel()
+	w := stresstest.NewWritten()
+	old := w.Next() - 1000 // of a run before
+	if !w.Allows(0, w.Floor()) || !w.Allows(old, w.Floor()) || !w.Allows(old+1000, w.Floor()) {
+		t.Error("before the first acknowledgement anything may be shown")
+	}
+	first := w.Next()
+	w.Acknowledge(first)
+	floor := w.Floor()
+	second, third := w.Next(), w.Next()
+	w.Refuse(second)
+	w.Acknowledge(third)
+	fourth := w.Next() // under way
+	for _, c := range []struct {
+		what          string
+		number, floor int64
+		want          bool
+	}{
+		{"the last one acknowledged", third, w.Floor(), true},
+		{"one under way", fourth, w.Floor(), true},
+		{"one acknowledged while the read was under way", third, floor, true},
+		{"the one acknowledged before it", first, floor, true},
+		{"an older one", first, w.Floor(), false},
+		{"that of a run before", old, floor, false},
+		{"none", 0, floor, false},
+		{"one never written", fourth + 1, w.Floor(), false},
+	} {
+		if got := w.Allows(c.number, c.floor); got != c.want {
+			t.Errorf("%s: allowed %v, want %v", c.what, got, c.want)
+		}
+	}
+	w.Doubt(fourth)
+	w.Acknowledge(w.Next())
+	if !w.Allows(fourth, w.Floor()) || w.Allows(third, w.Floor()) {
+		t.Error("of older ones only that of unknown outcome may be shown")
+	}
+	for range 40 { // more than are remembered
+		w.Doubt(w.Next())
+	}
+	w.Acknowledge(w.Next())
+	last := w.Floor()
+	if !w.Allows(last-2, last) || w.Allows(fourth-1, last) || w.Allows(last+1, last) {
+		t.Error("beyond what is remembered anything since the first doubt may be shown, and nothing else")
+	}
+}

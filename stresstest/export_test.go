@@ -1,0 +1,74 @@
+package stresstest
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+)
+
+// LeadTime is how long after the preparations the measured part begins.
+const LeadTime = leadTime
+
+// LoginPatience bounds the logins before the clock starts.
+const LoginPatience = loginPatience
+
+// Bubbled makes a run work in a bubble of testing/synctest: it connects by
+// dial, and leaves the timers as they are.
+func (c Config) Bubbled(dial func(ctx context.Context, network, address string) (net.Conn, error)) Config {
+	c.dial, c.plain = dial, true
+	return c
+}
+
+// Due and Count are those of a schedule.
+func Due(rate float64, i int64) time.Duration { return schedule{rate: rate}.due(i) }
+
+func Count(rate float64, duration time.Duration) int64 { return schedule{rate, duration}.count() }
+
+func DueBy(rate float64, duration, elapsed time.Duration) int64 {
+	return schedule{rate, duration}.dueBy(elapsed)
+}
+
+// Pick returns operation and account of request i, of users accounts that
+// all have a session.
+func Pick(seed uint64, m Mix, d Dist, users int) func(i int64) (op string, account int) {
+	n := d.population(users)
+	pick := plan{seed: seed, mix: m, dist: d, everybody: n, holders: n}.picker()
+	return func(i int64) (string, int) {
+		r := pick(i)
+		return r.op.String(), r.whose
+	}
+}
+
+// Stages returns what passed between two texts of /metrics.
+func Stages(before, after io.Reader) ([]Stage, error) {
+	first, second := stageCounts{}, stageCounts{}
+	if err := readStages(before, first); err != nil {
+		return nil, err
+	}
+	err := readStages(after, second)
+	return stagesBetween(first, second), err
+}
+
+// WakeOften is wakeOften for a schedule that starts now.
+func WakeOften(ctx context.Context, rate float64, duration time.Duration) {
+	wakeOften(ctx, schedule{rate, duration}, time.Now())
+}
+
+// Written is what a run remembers of the updates of one account.
+type Written struct{ q *sequence }
+
+// NewWritten returns the memory of an account that nothing was written to.
+func NewWritten() Written { return Written{newSequences(time.Now()).of(1)} }
+
+func (w Written) Next() int64 { return w.q.next() }
+
+func (w Written) Acknowledge(number int64) { w.q.settle(number, applied) }
+
+func (w Written) Refuse(number int64) { w.q.settle(number, notApplied) }
+
+func (w Written) Doubt(number int64) { w.q.settle(number, unknown) }
+
+func (w Written) Floor() int64 { return w.q.acknowledged() }
+
+func (w Written) Allows(number, floor int64) bool { return w.q.allows(number, floor) }

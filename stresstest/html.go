@@ -1,0 +1,101 @@
+package stresstest
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"maps"
+	"slices"
+)
+
+//go:embed report.html
+var page string
+
+// HTML writes the report as one page that needs nothing else, neither files
+// nor scripts nor a network.
+func (r *Report) HTML(w io.Writer) error {
+	t, err := template.New("report").Funcs(template.FuncMap{"ms": showMS, "number": showNumber}).Parse(page)
+	if err != nil {
+		return fmt.Errorf("parse report page: %w", err)
+	}
+	if err := t.Execute(w, r.view()); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// view is what the page shows.
+type view struct {
+	*Report
+	Percentiles []string
+	Rows        []row
+	Failures    []failed
+	Levels      []level
+	Charts      []chart
+}
+
+// level is a service level in words.
+type level struct{ Verdict, SLO, Reached string }
+
+func (r *Report) view() view {
+	v := view{Report: r, Percentiles: percentiles, Rows: r.rows(), Failures: r.failures()}
+	for _, s := range r.SLO {
+		v.Levels = append(v.Levels, level{s.verdict(), s.SLO, s.reached()})
+	}
+	v.Charts = append(v.Charts, r.curves())
+	if len(r.Timeline) > 1 {
+		v.Charts = append(v.Charts, r.latencyOverTime(), r.rateOverTime())
+	}
+	return v
+}
+
+// curves shows the percentiles of each operation side by side.
+func (r *Report) curves() chart {
+	c := newChart("Latency by percentile, ms", true)
+	for _, name := range append(slices.Sorted(maps.Keys(r.Ops)), totalName) {
+		var points []point
+		for i, ms := range r.op(name).Latency.values() {
+			points = append(points, point{float64(i), ms})
+		}
+		c.add(name, points)
+	}
+	for i, name := range percentiles {
+		c.label(float64(i), name)
+	}
+	return c.drawn()
+}
+
+func (r *Report) latencyOverTime() chart {
+	c := newChart("Latency by second, ms", true)
+	c.add("p50", r.over(func(m Moment) float64 { return m.P50 }))
+	c.add("p99", r.over(func(m Moment) float64 { return m.P99 }))
+	c.labelSeconds()
+	return c.drawn()
+}
+
+func (r *Report) rateOverTime() chart {
+	c := newChart("Requests a second", false)
+	c.add("answered", r.over(func(m Moment) float64 { return m.Rate }))
+	c.add("errors", r.over(func(m Moment) float64 { return float64(m.Errors) }))
+	c.add("waiting", r.over(func(m Moment) float64 { return float64(m.Waiting) }))
+	c.labelSeconds()
+	return c.drawn()
+}
+
+// maxPoints bounds the points of a line.
+const maxPoints = 600
+
+// over returns a line through the timeline. Of a long one it shows the
+// highest of several moments each, because peaks are what one looks for.
+func (r *Report) over(value func(Moment) float64) (points []point) {
+	step := (len(r.Timeline) + maxPoints - 1) / maxPoints
+	for group := range slices.Chunk(r.Timeline, max(1, step)) {
+		highest := point{group[0].Second, value(group[0])}
+		for _, m := range group {
+			highest.y = max(highest.y, value(m))
+		}
+		points = append(points, highest)
+	}
+	return points
+}
