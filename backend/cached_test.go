@@ -115,6 +115,11 @@ func TestNoReadIsOlderThanWhatWasAcknowledged(t *testing.T) {
 							return
 						}
 						acknowledged.Store(n)
+						for range 2 { // at the other backend, and the second time out of the cache
+							if got, err := nickname(t, callers[(n+1)%2], token); err != nil || got != fmt.Sprint("n", n) {
+								t.Errorf("read %q just after %d was acknowledged (%v)", got, n, err)
+							}
+						}
 						continue
 					}
 					at := acknowledged.Load()
@@ -183,6 +188,7 @@ func TestWhatEndsASessionEndsItForEveryBackend(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			one.clock.pass(time.Second) // so that these two sessions are the ones used longest ago
 			if err := end(t, one, ada, login.Token); err != nil {
 				t.Fatal(err)
 			}
@@ -247,6 +253,7 @@ func TestACacheThatIsAwayCostsReadsAndLoginsNothingButTime(t *testing.T) {
 		t.Errorf("a write without the cache: %v", err)
 	}
 	for range 3 { // the last displaces sessions, which cannot be dropped now
+		s.clock.pass(time.Second) // so that the first is the one used longest ago
 		if _, err := packet.Login.Call(t.Context(), s, protocol.Meta{}, packet.LoginRequest{
 			Named: packet.Named{Username: ada.name}, Password: ada.password}); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/backend/user"
 	"gatehouse/protocol"
@@ -120,7 +121,7 @@ func TestSlowStoreIsATimeout(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	ada := s.join(t, "ada")
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	s.store.before("ByID", cancel)
 	_, err := packet.GetProfile.Call(ctx, s, ada.meta(""), ada.auth())
 	wantOutcome(t, err, "timeout")
@@ -134,7 +135,7 @@ func TestSlowStoreIsATimeout(t *testing.T) {
 func TestCallerWhoGoesAwayLeavesNothingHalfDone(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	s.store.next("Create", func(real func() error) error {
 		err := real()
 		cancel()

@@ -79,9 +79,9 @@ func TestWhatIsKeptOfTheClientIsBounded(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, test := range []struct {
-		name           string
-		client         protocol.Client
-		ip, user_agent string
+		name          string
+		client        protocol.Client
+		ip, userAgent string
 	}{
 		{"nothing", protocol.Client{}, "", ""},
 		{"no address", protocol.Client{IP: "DROP TABLE users", UserAgent: "x"}, "", "x"},
@@ -96,8 +96,8 @@ func TestWhatIsKeptOfTheClientIsBounded(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			rep := must(t, s, packet.Register, protocol.Meta{Client: test.client}, registration(fmt.Sprintf("user-%d", s.people.Add(1))))
 			got := s.sessions(t, &person{token: rep.Token})[0]
-			if got.IP != test.ip || got.UserAgent != test.user_agent {
-				t.Errorf("kept %q and %q (%d bytes), want %q and %q", got.IP, got.UserAgent, len(got.UserAgent), test.ip, test.user_agent)
+			if got.IP != test.ip || got.UserAgent != test.userAgent {
+				t.Errorf("kept %q and %q (%d bytes), want %q and %q", got.IP, got.UserAgent, len(got.UserAgent), test.ip, test.userAgent)
 			}
 		})
 	}
