@@ -127,3 +127,18 @@ func TestImportsFollowThePolicy(t *testing.T) {
 		}
 	}
 }
+
+// TestSQLiteRunsWithTheLibraryItWasMadeFor holds modernc.org/libc at the one
+// version that this modernc.org/sqlite was made with; with others it may
+// corrupt memory.
+func TestSQLiteRunsWithTheLibraryItWasMadeFor(t *testing.T) {
+	for module, want := range map[string]string{"modernc.org/sqlite": "v1.60.1", "modernc.org/libc": "v1.77.1"} {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Version}}", module).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSpace(string(out)); got != want {
+			t.Errorf("%s is %s, want %s", module, got, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,22 +20,17 @@ const loginLane = 512
 // that hash while no hash gets anywhere.
 func TestFloodOfLoginsLeavesRoomForReadsAndWrites(t *testing.T) {
 	t.Parallel()
-	release, stuck := make(chan bool), false
-	var mu sync.Mutex // guards stuck
+	release := make(chan bool)
+	var stuck atomic.Bool
 	s := start(t, unlimited, func(cfg *setup) {
 		cfg.hash.Trace.Waited = func(context.Context, time.Duration) {
-			mu.Lock()
-			wait := stuck
-			mu.Unlock()
-			if wait {
+			if stuck.Load() {
 				<-release
 			}
 		}
 	})
 	ada := s.join(t, "ada")
-	mu.Lock()
-	stuck = true
-	mu.Unlock()
+	stuck.Store(true)
 
 	entered := make(chan bool)
 	s.store.always("CredentialByName", func(func() error) error {
@@ -52,17 +48,8 @@ func TestFloodOfLoginsLeavesRoomForReadsAndWrites(t *testing.T) {
 		<-entered
 	}
 
-	for typ, body := range map[string]any{
-		packet.Login.Type:          ada.credentials(),
-		packet.Register.Type:       registration("grace"),
-		packet.ChangePassword.Type: packet.ChangePasswordRequest{Authenticated: ada.auth(), CurrentPassword: goodPassword, NewPassword: otherPassword},
-		packet.DeleteAccount.Type:  packet.DeleteAccountRequest{Authenticated: ada.auth(), Password: goodPassword},
-	} {
-		_, err := raw(t, s, typ, protocol.Meta{}, body)
-		if got := outcome(err); got != "overloaded" {
-			t.Errorf("%s was answered %s, want overloaded at once", typ, got)
-		}
-		retryAfter(t, err)
+	for _, typ := range []string{packet.Login.Type, packet.Register.Type, packet.ChangePassword.Type, packet.DeleteAccount.Type} {
+		wantOverloaded(t, s, typ, ada)
 	}
 	if !s.alive(t, ada) {
 		t.Error("a read was refused")

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"gatehouse/backend"
 	"gatehouse/backend/user"
@@ -57,6 +56,9 @@ func (j *journal) events(t *testing.T) (events []map[string]any) {
 	return events
 }
 
+// errCheese is a failure that can be recognised in a log.
+var errCheese = errors.New("the database is made of cheese")
+
 func TestEachCallIsOneEvent(t *testing.T) {
 	t.Parallel()
 	var log journal
@@ -64,7 +66,6 @@ func TestEachCallIsOneEvent(t *testing.T) {
 	ada := s.join(t, "ada")
 	id := strconv.FormatInt(ada.id, 10)
 	log.events(t)
-	away := errors.New("the database is made of cheese")
 	for _, test := range []struct {
 		name string
 		typ  string
@@ -82,44 +83,53 @@ func TestEachCallIsOneEvent(t *testing.T) {
 			want: map[string]any{"level": "INFO", "code": "unauthenticated", "reason": "invalid_credentials"}},
 		{name: "refused read", typ: packet.GetProfile.Type, body: packet.Authenticated{},
 			want: map[string]any{"level": "DEBUG", "code": "unauthenticated", "reason": ""}},
-		{name: "outage", typ: packet.GetProfile.Type, body: ada.auth(), fail: errors.Join(away, user.ErrUnavailable),
+		{name: "outage", typ: packet.GetProfile.Type, body: ada.auth(), fail: errors.Join(errCheese, user.ErrUnavailable),
 			want: map[string]any{"level": "WARN", "code": "unavailable", "reason": ""}},
-		{name: "unknown outcome", typ: packet.GetProfile.Type, body: ada.auth(), fail: errors.Join(away, user.ErrUnknownOutcome),
+		{name: "unknown outcome", typ: packet.GetProfile.Type, body: ada.auth(), fail: errors.Join(errCheese, user.ErrUnknownOutcome),
 			want: map[string]any{"level": "WARN", "code": "unknown_outcome", "reason": ""}},
-		{name: "timeout", typ: packet.GetProfile.Type, body: ada.auth(), fail: errors.Join(away, context.DeadlineExceeded),
+		{name: "timeout", typ: packet.GetProfile.Type, body: ada.auth(), fail: errors.Join(errCheese, context.DeadlineExceeded),
 			want: map[string]any{"level": "WARN", "code": "timeout", "reason": ""}},
-		{name: "defect", typ: packet.GetProfile.Type, body: ada.auth(), fail: away,
+		{name: "defect", typ: packet.GetProfile.Type, body: ada.auth(), fail: errCheese,
 			want: map[string]any{"level": "ERROR", "code": "internal", "reason": ""}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.fail != nil {
 				s.store.next("Session", func(func() error) error { return test.fail })
 			}
-			text, err := json.Marshal(test.body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithTimeout(protocol.WithTrace(t.Context(), "00-0123-45-01"), time.Minute)
-			defer cancel()
-			s.Call(ctx, protocol.Request{Type: test.typ, Body: text, Meta: protocol.Meta{Client: protocol.Client{IP: "192.0.2.7"}}})
-			events := log.events(t)
-			if len(events) != 1 {
-				t.Fatalf("%d events, want 1: %v", len(events), events)
-			}
-			got := events[0]
-			test.want["msg"], test.want["op"], test.want["trace"], test.want["client_ip"] = "call", test.typ, "00-0123-45-01", "192.0.2.7"
-			for key, want := range test.want {
-				if got[key] != want {
-					t.Errorf("%s is %v, want %v", key, got[key], want)
-				}
-			}
-			if told := strings.Contains(toJSON(t, got), "cheese"); told != (test.fail != nil) {
-				t.Errorf("the event is %v", got)
-			}
-			if _, timed := got["duration"]; !timed {
-				t.Error("the event does not say how long the call took")
-			}
+			raw(t, traced{s}, test.typ, protocol.Meta{Client: protocol.Client{IP: "192.0.2.7"}}, test.body)
+			test.want["op"] = test.typ
+			checkEvent(t, log.events(t), test.want, test.fail != nil)
 		})
+	}
+}
+
+// traced makes calls with a trace.
+type traced struct{ protocol.Caller }
+
+const trace = "00-0123-45-01"
+
+func (c traced) Call(ctx context.Context, req protocol.Request) (protocol.Reply, error) {
+	return c.Caller.Call(protocol.WithTrace(ctx, trace), req)
+}
+
+// checkEvent looks at the one event of a traced call from 192.0.2.7.
+func checkEvent(t *testing.T, events []map[string]any, want map[string]any, failed bool) {
+	t.Helper()
+	if len(events) != 1 {
+		t.Fatalf("%d events, want 1: %v", len(events), events)
+	}
+	got := events[0]
+	want["msg"], want["trace"], want["client_ip"] = "call", trace, "192.0.2.7"
+	for key, want := range want {
+		if got[key] != want {
+			t.Errorf("%s is %v, want %v", key, got[key], want)
+		}
+	}
+	if told := strings.Contains(toJSON(t, got), errCheese.Error()); told != failed {
+		t.Errorf("the event is %v", got)
+	}
+	if _, timed := got["duration"]; !timed {
+		t.Error("the event does not say how long the call took")
 	}
 }
 
@@ -142,68 +152,81 @@ func TestNoSecretIsLoggedOrKept(t *testing.T) {
 	t.Parallel()
 	var log journal
 	s := start(t, unlimited, func(cfg *setup) { cfg.backend.Log = log.logger(slog.LevelDebug) })
-	secrets := []packet.Secret{goodPassword, otherPassword, wrongPassword}
-	meta := protocol.Meta{IdempotencyKey: "k1", Client: s.client()}
-	for range 2 {
-		rep := must(t, s, packet.Register, meta, registration("ada"))
-		secrets = append(secrets, rep.Token, rep.Device)
-	}
-	ada := &person{name: "ada", password: goodPassword, token: secrets[3], device: secrets[4], client: meta.Client}
+	ada := s.join(t, "ada")
 	ada.client.Device = string(ada.device)
 	other := s.again(t, ada)
-	secrets = append(secrets, other.token, other.device)
-	everything := func(password packet.Secret) {
-		for _, token := range []packet.Secret{other.token, ada.token} {
-			for _, typ := range backend.Types() {
-				if typ == packet.Logout.Type || typ == packet.DeleteAccount.Type {
-					continue
-				}
-				reply, err := raw(t, s, typ, ada.meta(""), map[string]any{"token": token, "username": "ada", "nickname": "n", "id": "1",
-					"password": password, "current_password": password, "new_password": otherPassword})
-				var told packet.SessionReply
-				if err == nil && json.Unmarshal(reply.Body, &told) == nil && told.Token != "" {
-					secrets = append(secrets, told.Token, told.Device)
-				}
-			}
-		}
+	secrets := []packet.Secret{goodPassword, otherPassword, wrongPassword, ada.token, ada.device, other.token, other.device}
+	for range 2 {
+		rep := must(t, s, packet.Register, protocol.Meta{IdempotencyKey: "k1", Client: ada.client}, registration("grace"))
+		secrets = append(secrets, rep.Token, rep.Device)
 	}
 	for _, method := range []string{"", "CredentialByName", "CredentialByID", "Session", "PutSession", "Update", "Create", "Replay"} {
 		if method != "" {
 			s.store.always(method, func(func() error) error { return errors.New("out of order") })
 		}
-		everything(wrongPassword)
-		everything("")
+		for _, password := range []packet.Secret{wrongPassword, ""} {
+			secrets = append(secrets, s.tryEverything(t, other, password)...)
+			secrets = append(secrets, s.tryEverything(t, ada, password)...)
+		}
 		s.store.always(method, nil)
 	}
 	raw(t, s, packet.Login.Type, ada.meta(""), map[string]any{"username": "ada", "password": []packet.Secret{goodPassword}}) // malformed
-	everything(goodPassword)                                                                                                 // which changes the password
-	must(t, s, packet.DeleteAccount, ada.meta("k2"), packet.DeleteAccountRequest{Authenticated: other.auth(), Password: otherPassword})
+	secrets = append(secrets, s.tryEverything(t, other, goodPassword)...)                                                    // which changes it
+	must(t, s, packet.DeleteAccount, other.meta("k2"), packet.DeleteAccountRequest{Authenticated: other.auth(), Password: otherPassword})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 
-	places := map[string]string{"the log": log.String()}
+	for _, op := range backend.Types() {
+		if op != packet.Logout.Type && !strings.Contains(log.String(), `"op":"`+op+`"`) {
+			t.Errorf("the log has nothing of %s", op)
+		}
+	}
+	searchFor(t, secrets, "the log", log.String())
+	searchFor(t, secrets, "the database", s.files(t))
+}
+
+// tryEverything makes every call that does not end the session of p, and
+// returns the secrets that were answered.
+func (s *service) tryEverything(t *testing.T, p *person, password packet.Secret) (secrets []packet.Secret) {
+	t.Helper()
+	for _, typ := range backend.Types() {
+		if typ == packet.Logout.Type || typ == packet.DeleteAccount.Type {
+			continue
+		}
+		reply, err := raw(t, s, typ, p.meta(""), map[string]any{"token": p.token, "username": p.name, "nickname": "n", "id": "1",
+			"password": password, "current_password": password, "new_password": otherPassword})
+		var told packet.SessionReply
+		if err == nil && json.Unmarshal(reply.Body, &told) == nil && told.Token != "" {
+			secrets = append(secrets, told.Token, told.Device)
+		}
+	}
+	return secrets
+}
+
+// files returns what is in the files of the database.
+func (s *service) files(t *testing.T) string {
+	t.Helper()
+	var all []byte
 	for _, suffix := range []string{"", "-wal"} {
 		file, err := os.ReadFile(s.path + suffix)
 		if err != nil {
 			t.Fatal(err)
 		}
-		places["gatehouse.db"+suffix] = string(file)
+		all = append(all, file...)
 	}
-	for _, op := range backend.Types() {
-		if op != packet.Logout.Type && !strings.Contains(places["the log"], `"op":"`+op+`"`) {
-			t.Errorf("the log has nothing of %s", op)
-		}
-	}
-	if !strings.Contains(places["gatehouse.db"]+places["gatehouse.db-wal"], "ada") {
+	if !bytes.Contains(all, []byte("grace")) {
 		t.Error("what is kept is not where the test looks")
 	}
-	for place, text := range places {
-		for i, secret := range secrets {
-			decoded, err := base64.RawURLEncoding.DecodeString(string(secret))
-			if strings.Contains(text, string(secret)) || err == nil && bytes.Contains([]byte(text), decoded) {
-				t.Errorf("secret %d is in %s", i, place)
-			}
+	return string(all)
+}
+
+func searchFor(t *testing.T, secrets []packet.Secret, place, text string) {
+	t.Helper()
+	for i, secret := range secrets {
+		decoded, err := base64.RawURLEncoding.DecodeString(string(secret))
+		if strings.Contains(text, string(secret)) || err == nil && strings.Contains(text, string(decoded)) {
+			t.Errorf("secret %d is in %s", i, place)
 		}
 	}
 }

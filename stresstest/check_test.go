@@ -14,8 +14,6 @@ import (
 	"gatehouse/stresstest"
 )
 
-// wrongly is a site whose answers are wrong now and then, in ways that only
-// a look at them shows.
 func TestWrongAnswerIsFoundEachTime(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(w http.ResponseWriter, right *user){

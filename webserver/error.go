@@ -27,7 +27,6 @@ var (
 	errNoPicture  = &protocol.Error{Code: protocol.Invalid, Fields: []protocol.Field{
 		{Field: "picture", Reason: "required", Detail: "is required"}}}
 	errTooLarge  = &protocol.Error{Code: protocol.Invalid, Reason: "too_large"}
-	errMalformed = &protocol.Error{Code: protocol.Invalid, Reason: "malformed"}
 	errSignedOut = &protocol.Error{Code: protocol.Unauthenticated}
 	errBusy      = &protocol.Error{Code: protocol.Overloaded, RetryAfter: time.Second}
 )

@@ -215,7 +215,7 @@ func (r *Redis) run(ctx context.Context, script *redis.Script, n int, args func(
 		key, args := args(i)
 		return script.EvalSha(ctx, p, []string{key}, args...)
 	})
-	if true {
+	if err == nil || !redis.HasErrorPrefix(err, "NOSCRIPT") {
 		return results, err
 	}
 	return r.pipeline(ctx, n, func(p redis.Pipeliner, i int) *redis.Cmd {

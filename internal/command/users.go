@@ -99,7 +99,7 @@ func (c usersGenerate) generate(ctx context.Context, p *process, st *store.Store
 	}
 	progress.restart()
 	if err := c.load(ctx, st, credentials, key, progress); err != nil {
-		return fmt.Errorf("%w\nResume with --start %d --count %d.", err, progress.next(), c.Start+c.Count-progress.next())
+		return fmt.Errorf("%w; resume with --start %d --count %d", err, progress.next(), c.Start+c.Count-progress.next())
 	}
 	return progress.end("made")
 }
