@@ -62,7 +62,8 @@ func TestCodesOfFailuresAreBounded(t *testing.T) {
 		s := newSite(50)
 		var asked atomic.Int64
 		s.before = func(w http.ResponseWriter, _ *http.Request) bool {
-			refuse(w, 500, fmt.Sprintf("code_%d", asked.Add(1)))
+			w.WriteHeader(500)
+			fmt.Fprintf(w, `{"code":"code_%d","detail":"\u001b[31m%s"}`, asked.Add(1), strings.Repeat("x", 5000))
 			return true
 		}
 		r := run(t, s, load(t, 100, 10*time.Second, 10))
@@ -72,6 +73,11 @@ func TestCodesOfFailuresAreBounded(t *testing.T) {
 		}
 		if len(r.Total.Errors) > 33 || r.Total.Errors["other"] < 900 || sum != 1000 || len(r.Examples) > 32 {
 			t.Errorf("%d codes with %d failures, %d of them other, %d examples", len(r.Total.Errors), sum, r.Total.Errors["other"], len(r.Examples))
+		}
+		for code, text := range r.Examples {
+			if len(text) > 300 || strings.Contains(text, "\x1b") {
+				t.Errorf("%s is quoted with %d bytes: %.40q", code, len(text), text)
+			}
 		}
 	})
 }

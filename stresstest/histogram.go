@@ -5,8 +5,10 @@ import (
 	"errors"
 	"math"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
@@ -150,14 +152,22 @@ func (rec *recorder) record(worker int, r result) {
 	}
 }
 
-// quote keeps one failure of each code.
+// quote keeps one failure of each code, without what a terminal would obey:
+// the words may be the target's.
 func (rec *recorder) quote(f *failure) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if rec.examples[f.code] == "" && len(rec.examples) < maxExamples {
-		text := []rune(cmp.Or(f.cause, errors.New("no more is known")).Error())
+		text := []rune(strings.Map(printable, cmp.Or(f.cause, errors.New("no more is known")).Error()))
 		rec.examples[f.code] = string(text[:min(len(text), maxExample)])
 	}
+}
+
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return '?'
 }
 
 // maxExample bounds one quoted failure, in code points.

@@ -195,6 +195,7 @@ func (m *Memory) mark(token, key string) error {
 	s := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	m.values.Invalidate(key)
 	delete(s.leases, key)
 	marks := s.marks[key]
 	if slices.ContainsFunc(marks, func(k mark) bool { return k.token == token }) {

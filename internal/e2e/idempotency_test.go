@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -96,4 +97,25 @@ func TestIdempotencyKeyAnswersADeletionOfTheSession(t *testing.T) {
 		c.do(t, "DELETE", "/api/v1/sessions/current", nil, "Idempotency-Key", "bye").want(t, 204)
 	}
 	c.do(t, "DELETE", "/api/v1/sessions/current", nil, "Idempotency-Key", "again").refused(t, 401, "unauthenticated")
+}
+
+// formKey is the hidden field that makes a form sent twice one write.
+var formKey = regexp.MustCompile(`name="form_key" value="([^"]+)"`)
+
+func TestFormSentTwiceIsOneRegistration(t *testing.T) {
+	t.Parallel()
+	s := service(t)
+	c := client{base: s.url}
+	fields := account(newName())
+	page := c.do(t, "GET", "/register", nil).want(t, 200)
+	fields.Set("form_key", found(formKey, string(page.body)))
+	for range 2 { // a double click
+		a := c.submit(t, "/register", fields).want(t, 303)
+		c.do(t, "GET", "/profile", nil, "Cookie", "gatehouse="+a.cookie(t, "gatehouse").Value).want(t, 200)
+	}
+	again := c.do(t, "GET", "/register", nil).want(t, 200)
+	fields.Set("form_key", found(formKey, string(again.body)))
+	if a := c.submit(t, "/register", fields).want(t, 409); !a.has("has this name already") {
+		t.Errorf("another form with the same name is answered %s", a.body)
+	}
 }
