@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -130,6 +131,9 @@ func (s *Server) emit(ctx context.Context, r *http.Request, e *event, status int
 		// A handler that writes nothing is answered 200 by net/http.
 		status = http.StatusOK
 	}
+	if status >= http.StatusInternalServerError && errors.Is(ctx.Err(), context.Canceled) {
+		status = statusHungUp
+	}
 	o := Observation{Route: "unmatched", Method: r.Method, Status: status, Duration: took}
 	if _, path, ok := strings.Cut(e.pattern, " "); ok {
 		o.Route = strings.TrimSuffix(path, "{$}")
@@ -154,6 +158,10 @@ func (s *Server) emit(ctx context.Context, r *http.Request, e *event, status int
 	}
 	s.log.LogAttrs(ctx, levelOf(status, e.quiet), "request", attrs...)
 }
+
+// statusHungUp is what is noted, and never sent, for a request whose client
+// went away before it could be answered. The number is nginx's.
+const statusHungUp = 499
 
 // levelOf returns the level at which a request is logged.
 func levelOf(status int, quiet bool) slog.Level {

@@ -267,3 +267,23 @@ func TestLogNamesAUserOnlyWhereTheSessionIsLive(t *testing.T) {
 		t.Errorf("logged %v", got)
 	}
 }
+
+func TestAClientThatHangsUpIsNoFailureOfTheServer(t *testing.T) {
+	ctx, hangUp := context.WithCancel(t.Context())
+	var seen webserver.Observation
+	s, err := webserver.New(webserver.Config{
+		Backend: protocol.CallerFunc(func(ctx context.Context, _ protocol.Request) (protocol.Reply, error) {
+			hangUp()
+			return protocol.Reply{}, &protocol.Error{Code: protocol.Timeout, Cause: ctx.Err()}
+		}),
+		Hooks: webserver.Hooks{Request: func(o webserver.Observation) { seen = o }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(ctx, "GET", "/u/ada", nil)
+	s.ServeHTTP(httptest.NewRecorder(), r)
+	if seen.Status != 499 {
+		t.Errorf("noted as %d", seen.Status)
+	}
+}

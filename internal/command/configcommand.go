@@ -21,12 +21,7 @@ type configPrint struct{ allSettings }
 
 // Run prints every setting, what follows from others among them.
 func (c configPrint) Run(p *process) error {
-	public, err := c.public(c.HTTP)
-	if err != nil {
-		return err
-	}
-	derived := map[string]string{"database": c.url(c.Data), "pictures": c.picturesURL(c.Data), "public-url": public.String(),
-		"cache": c.cacheURL(c.url(c.Data))}
+	derived := map[string]string{"database": c.url(c.Data), "pictures": c.picturesURL(c.Data), "cache": c.cacheURL(c.url(c.Data))}
 	for _, flag := range p.parsed.Flags() {
 		if flag.Name == "help" || flag.Name == "config" {
 			continue

@@ -126,13 +126,17 @@ func (p *person) ask() {
 		switch {
 		case err == nil:
 			p.answered++
-		case impatient && gaveUp(err):
+		case impatient && gaveUp(err), errors.Is(err, errBusy):
 			p.abandoned++
 		default:
 			p.wrong = append(p.wrong, p.user.Username+": "+err.Error())
 		}
 	}
 }
+
+// errBusy means that the service ran out of time, as it may on a machine that
+// has other things to do. That is nobody else's answer.
+var errBusy = errors.New("answered 503")
 
 // gaveUp tells whether err is that of a client that did not wait.
 func gaveUp(err error) bool {
@@ -156,6 +160,9 @@ func (p *person) change(ctx context.Context) error {
 	p.sent++
 	body := fmt.Sprintf(`{"nickname":"%s %d"}`, p.user.Username, p.sent)
 	a, err := p.send(ctx, "PATCH", "/api/v1/profile", strings.NewReader(body), "Content-Type", "application/json")
+	if err == nil && a.status == http.StatusServiceUnavailable {
+		err = errBusy
+	}
 	if err != nil {
 		p.unknown[p.sent] = true
 		return err
@@ -178,6 +185,9 @@ func (p *person) read(ctx context.Context, c client, path string) error {
 // check tells what is wrong with an answer that must show this person, with
 // the nickname that was acknowledged last or one of unknown outcome.
 func (p *person) check(a answer) error {
+	if a.status == http.StatusServiceUnavailable {
+		return errBusy
+	}
 	var got user
 	if err := json.Unmarshal(a.body, &got); err != nil || a.status != 200 {
 		return fmt.Errorf("answered %d: %s", a.status, a.body)
