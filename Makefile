@@ -19,7 +19,7 @@ build: ## Build the one static binary, bin/gatehouse
 test: test-deps lint ## Install what the tests need, then run all of them
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
-test-deps: ## Install MariaDB, Chromium and a C compiler where they are missing
+test-deps: ## Install MariaDB, Redis, Prometheus, Chromium and a C compiler where they are missing
 	@sh tools/install/test-deps.sh
 
 check: test-deps lint ## The inner loop: format, vet, staticcheck, all but the end-to-end tests
