@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"slices"
@@ -88,7 +89,27 @@ func Run(ctx context.Context, args, environment []string, stdin io.Reader, stdou
 		return exitUsage
 	}
 	p.environ.warnUnknown(model, stderr)
+	p.warnPasswords()
 	return p.report(p.parsed.Run(p))
+}
+
+// warnPasswords warns of passwords on the command line, which everybody on the
+// machine can read.
+func (p *process) warnPasswords() {
+	for _, step := range p.parsed.Path {
+		if step.Flag == nil || step.Resolved || !secret(step.Flag) {
+			continue
+		}
+		text, _ := p.parsed.FlagValue(step.Flag).(string)
+		u, err := url.Parse(text)
+		if err != nil || u.User == nil {
+			continue
+		}
+		if _, given := u.User.Password(); given {
+			fmt.Fprintf(p.stderr, "gatehouse: warning: the password in --%s can be seen by everybody on this machine; use %s, or %s_FILE naming a file\n",
+				step.Flag.Name, variable(step.Flag.Name), variable(step.Flag.Name))
+		}
+	}
 }
 
 // meant names the command that the first word was likely meant to be. The

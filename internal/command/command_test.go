@@ -83,6 +83,26 @@ func TestSecretsMayStandInAFileAndAreNotPrinted(t *testing.T) {
 	}
 }
 
+func TestAPasswordOnTheCommandLineWorksAndWarns(t *testing.T) {
+	for name, test := range map[string]struct {
+		environment, args []string
+		warns             bool
+	}{
+		"on the command line":    {nil, []string{"--database", "mysql://gate:hunter2@db:3306/gatehouse"}, true},
+		"in the environment":     {[]string{"GATEHOUSE_DATABASE=mysql://gate:hunter2@db:3306/gatehouse"}, nil, false},
+		"no password":            {nil, []string{"--database", "mysql://gate@db:3306/gatehouse"}, false},
+		"another kind of secret": {nil, []string{"--cache", "redis://:hunter2@db:6379/0"}, true},
+	} {
+		got := run(t, test.environment, append([]string{"config", "print"}, test.args...)...)
+		if warned := strings.Contains(got.stderr, "warning: the password in --"); warned != test.warns || got.status != 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if strings.Contains(got.stdout+got.stderr, "hunter2") {
+			t.Errorf("%s: shows the password: %+v", name, got)
+		}
+	}
+}
+
 func TestMistakesAreNamedWithTheFix(t *testing.T) {
 	for name, test := range map[string]struct {
 		environment []string
