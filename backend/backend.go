@@ -85,7 +85,7 @@ func New(cfg Config) *Backend {
 	b.cfg.Users, b.cfg.Sessions = timedUsers{cfg.Users, b.observe}, timedSessions{cfg.Sessions, b.observe}
 	b.records = &records{users: b.cfg.Users, sessions: b.cfg.Sessions, cache: cfg.Cache, observe: b.observe}
 	b.records.repairs = repairs{records: b.records, log: b.log}
-	b.seen = newSeen(cfg.Sessions, b.log)
+	b.seen = newSeen(cfg.Sessions, b.limits.Idle, b.log)
 	b.mux = protocol.NewMux(b.handlers()...)
 	b.known = map[string]bool{}
 	for _, typ := range b.mux.Types() {

@@ -334,3 +334,19 @@ func TestSweepThatFailsIsLoggedAndTriedAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestABusySessionOfShortIdleTimeLivesOn(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(cfg *setup) { cfg.backend.Limits.Idle = 8 * time.Second })
+	ada := s.join(t, "ada.l")
+	for range 10 {
+		s.clock.pass(5 * time.Second)
+		if !s.alive(t, ada) {
+			t.Fatal("a session that is used ended")
+		}
+	}
+	s.clock.pass(9 * time.Second)
+	if s.alive(t, ada) {
+		t.Error("an idle session lives on")
+	}
+}

@@ -11,7 +11,7 @@ import (
 // Gather notes that these sessions were used now, and writes it. It is for
 // more sessions than a test has time to make calls with.
 func Gather(store session.Store, sessions []session.Session, now time.Time) {
-	n := newSeen(store, slog.New(slog.DiscardHandler))
+	n := newSeen(store, DefaultIdle, slog.New(slog.DiscardHandler))
 	for _, s := range sessions {
 		n.note(s, now)
 	}

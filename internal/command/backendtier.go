@@ -199,8 +199,8 @@ func (f accountFlags) backendConfig() (backend.Config, error) {
 		}
 	}
 	for name, d := range map[string]time.Duration{"session-idle": f.SessionIdle, "session-lifetime": f.SessionLifetime} {
-		if d < time.Minute {
-			return backend.Config{}, usage("--%s: %v is too short, want at least 1m", name, d)
+		if d < time.Second {
+			return backend.Config{}, usage("--%s: %v is too short, want at least 1s", name, d)
 		}
 	}
 	if f.HashWorkers < 0 {

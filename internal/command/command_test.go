@@ -120,7 +120,7 @@ func TestMistakesAreNamedWithTheFix(t *testing.T) {
 		"wrong limit":            {nil, []string{"config", "check", "--limit-failed-logins", "10"}, 2, "--limit-failed-logins"},
 		"wrong hash":             {nil, []string{"config", "check", "--hash-params", "md5"}, 2, "--hash-params"},
 		"no connections":         {nil, []string{"config", "check", "--pool-size", "0"}, 2, "--pool-size"},
-		"short sessions":         {nil, []string{"config", "check", "--session-idle", "1s"}, 2, "--session-idle"},
+		"short sessions":         {nil, []string{"config", "check", "--session-idle", "1ms"}, 2, "--session-idle"},
 		"wrong proxies":          {nil, []string{"config", "check", "--trusted-proxies", "everybody"}, 2, "--trusted-proxies"},
 		"wrong public URL":       {nil, []string{"config", "check", "--public-url", "login.example.org"}, 2, "--public-url"},
 		"half of TLS":            {nil, []string{"config", "check", "--http-tls-cert", "x.pem"}, 2, "--http-tls-key"},
