@@ -119,6 +119,8 @@ func TestMistakesAreNamedWithTheFix(t *testing.T) {
 		"wrong value":            {nil, []string{"config", "check", "--migrate", "sideways"}, 2, "--migrate"},
 		"wrong limit":            {nil, []string{"config", "check", "--limit-failed-logins", "10"}, 2, "--limit-failed-logins"},
 		"wrong hash":             {nil, []string{"config", "check", "--hash-params", "md5"}, 2, "--hash-params"},
+		"memory for many":        {nil, []string{"config", "check", "--database", "mysql://gate@db/x", "--cache", "memory:64MiB"}, 2, "--cache"},
+		"wrong cache":            {nil, []string{"config", "check", "--cache", "memcached://x"}, 2, "--cache"},
 		"no connections":         {nil, []string{"config", "check", "--pool-size", "0"}, 2, "--pool-size"},
 		"short sessions":         {nil, []string{"config", "check", "--session-idle", "1ms"}, 2, "--session-idle"},
 		"wrong proxies":          {nil, []string{"config", "check", "--trusted-proxies", "everybody"}, 2, "--trusted-proxies"},
