@@ -51,13 +51,24 @@ func (o *outbox) put(head, tail []byte) (int64, error) {
 		return 0, o.err
 	case o.finishing:
 		return 0, errClosed
-	case len(o.pending) > 0 && len(o.pending)+size > maxPending:
+	case !o.fitsLocked(size):
 		return 0, errOutboxFull
 	}
 	o.pending = append(append(o.pending, head...), tail...)
 	o.queued += int64(size)
 	signal(o.wake)
 	return o.queued, nil
+}
+
+// fits tells whether a frame of this size can be queued now.
+func (o *outbox) fits(size int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.fitsLocked(size)
+}
+
+func (o *outbox) fitsLocked(size int) bool {
+	return len(o.pending) == 0 || len(o.pending)+size <= maxPending
 }
 
 // wait queues a frame as put does, waiting for room where there is none. The

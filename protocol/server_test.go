@@ -9,6 +9,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -462,4 +463,23 @@ func mutate(r *rand.Rand) []byte {
 		}
 		return b
 	}
+}
+
+// TestACallerWithinTheLimitIsNeverRefused has callers who send the next call
+// the moment a reply is there, on a connection that is always full.
+func TestACallerWithinTheLimitIsNeverRefused(t *testing.T) {
+	_, address := serve(t, protocol.ServerConfig{MaxInFlight: 2})
+	c := dial(t, address, protocol.Config{})
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 2000 {
+				if _, err := echo.Call(within(t, 10*time.Second), c, protocol.Meta{}, nameBody{"x"}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	callers.Wait()
 }

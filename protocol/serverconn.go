@@ -142,8 +142,9 @@ func (c *serverConn) readOne() error {
 	c.server.inFlight.Add(1)
 	received := time.Now()
 	c.calls.Go(func() {
-		defer func() { <-c.slots; c.server.inFlight.Add(-1) }()
-		c.handle(e, received)
+		release := sync.OnceFunc(func() { <-c.slots; c.server.inFlight.Add(-1) })
+		defer release()
+		c.handle(e, received, release)
 	})
 	return nil
 }
@@ -229,8 +230,10 @@ func (c *serverConn) pong(e envelope) error {
 	return c.out.wait(frame)
 }
 
-// handle answers one call.
-func (c *serverConn) handle(e envelope, received time.Time) {
+// handle answers one call. Its slot is released before the answer can reach
+// the client, which may send the next call at once; while answers pile up,
+// because the client does not read, it is kept until this one is queued.
+func (c *serverConn) handle(e envelope, received time.Time, release func()) {
 	reply, err := c.call(e, received)
 	start := time.Now()
 	defer func() { tellTime(c.server.cfg.Hooks.Encoded, e.typ, time.Since(start)) }()
@@ -243,6 +246,9 @@ func (c *serverConn) handle(e envelope, received time.Time) {
 	}
 	if err != nil {
 		frame = appendFailure(nil, e.id, true, e.typ, AsError(err))
+	}
+	if c.out.fits(len(frame)) {
+		release()
 	}
 	c.out.wait(frame) // fails only with the connection
 }

@@ -81,12 +81,13 @@ var answers = map[kind]answer{
 	{protocol.Conflict, "username_taken"}:       {409, "username_taken", "error.username_taken.title", "error.username_taken"},
 	{protocol.Conflict, "idempotency_mismatch"}: {422, "idempotency_mismatch", "error.idempotency_mismatch.title", "error.idempotency_mismatch"},
 
-	{protocol.Exhausted, ""}:      {429, "exhausted", "error.exhausted.title", "error.exhausted"},
-	{protocol.Overloaded, ""}:     {503, "overloaded", "error.overloaded.title", "error.overloaded"},
-	{protocol.Unavailable, ""}:    {503, "unavailable", "error.unavailable.title", "error.unavailable"},
-	{protocol.Timeout, ""}:        {503, "unavailable", "error.unavailable.title", "error.unavailable"},
-	{protocol.UnknownOutcome, ""}: {503, "unknown_outcome", "error.unknown_outcome.title", "error.unknown_outcome"},
-	{protocol.Internal, ""}:       {500, "internal", "error.internal.title", "error.internal"},
+	{protocol.Exhausted, "too_many_in_flight"}: {503, "overloaded", "error.overloaded.title", "error.overloaded"}, // of the link, not of a person
+	{protocol.Exhausted, ""}:                   {429, "exhausted", "error.exhausted.title", "error.exhausted"},
+	{protocol.Overloaded, ""}:                  {503, "overloaded", "error.overloaded.title", "error.overloaded"},
+	{protocol.Unavailable, ""}:                 {503, "unavailable", "error.unavailable.title", "error.unavailable"},
+	{protocol.Timeout, ""}:                     {503, "unavailable", "error.unavailable.title", "error.unavailable"},
+	{protocol.UnknownOutcome, ""}:              {503, "unknown_outcome", "error.unknown_outcome.title", "error.unknown_outcome"},
+	{protocol.Internal, ""}:                    {500, "internal", "error.internal.title", "error.internal"},
 }
 
 // linkReasons are about the link between the tiers. Whatever their code says,
