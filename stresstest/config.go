@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/url"
 	"strings"
@@ -94,6 +93,7 @@ const (
 
 // withDefaults fills in the fields left zero.
 func (c Config) withDefaults() Config {
+	c.Target = strings.TrimSuffix(c.Target, "/")
 	c.Rate = cmp.Or(c.Rate, 1000)
 	c.Duration = cmp.Or(c.Duration, 30*time.Second)
 	c.Workers = cmp.Or(c.Workers, 1000)
@@ -112,17 +112,18 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Check tells what is wrong with the settings. Run calls it too.
+// Check tells what is wrong with the settings, beginning with the name of the
+// one at fault as the command line has it. Run calls it too.
 func (c Config) Check() error {
 	c = c.withDefaults()
 	if err := checkTarget(c.Target); err != nil {
-		return fmt.Errorf("target %q: %w", c.Target, err)
+		return fmt.Errorf("target %q: %w", redacted(c.Target), err)
 	}
 	if err := c.checkLoad(); err != nil {
 		return err
 	}
 	if len(c.SessionKey) > 0 && c.SessionsFile != "" {
-		return errors.New("a session key makes every session, so that no file of kept sessions is needed: give one of the two")
+		return errors.New("sessions: a session key makes every session, so that no file of kept ones is needed: give one of the two")
 	}
 	for _, s := range c.SLOs {
 		if err := s.check(c.Mix); err != nil {
@@ -131,7 +132,7 @@ func (c Config) Check() error {
 	}
 	for _, address := range c.MetricsURLs {
 		if u, err := url.Parse(address); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return fmt.Errorf("metrics %q: want http://HOST:PORT/metrics", address)
+			return fmt.Errorf("metrics %q: want http://HOST:PORT/metrics", redacted(address))
 		}
 	}
 	return nil
@@ -140,22 +141,30 @@ func (c Config) Check() error {
 // checkLoad tells what is wrong with the numbers of a run.
 func (c Config) checkLoad() error {
 	switch {
-	case !(c.Rate > 0 && c.Rate <= maxRate) || math.IsNaN(c.Rate):
+	case !(c.Rate > 0 && c.Rate <= maxRate): // which NaN is not
 		return fmt.Errorf("rate %v: want more than 0 and up to %d requests a second", c.Rate, maxRate)
 	case c.Duration <= 0 || c.Duration > maxDuration:
 		return fmt.Errorf("duration %v: want more than 0 and up to %v", c.Duration, maxDuration)
 	case c.Warmup < 0 || c.Warmup > maxDuration:
-		return fmt.Errorf("warm-up %v: want from 0 to %v", c.Warmup, maxDuration)
+		return fmt.Errorf("warmup %v: want from 0 to %v", c.Warmup, maxDuration)
 	case c.Workers < 1 || c.Workers > maxWorkers:
 		return fmt.Errorf("workers %d: want from 1 to %d", c.Workers, maxWorkers)
 	case c.Users < 1 || c.Users > maxUsers:
 		return fmt.Errorf("users %d: want how many accounts were generated, from 1 to %d", c.Users, maxUsers)
 	case c.Dist.fixed > c.Users:
-		return fmt.Errorf("distribution %s: there are only %d users", c.Dist, c.Users)
+		return fmt.Errorf("dist %s: there are only %d users", c.Dist, c.Users)
 	case c.PoolSize < 0 || c.InFlight < 0:
-		return fmt.Errorf("pool of %d connections with %d calls in flight: neither can be negative", c.PoolSize, c.InFlight)
+		return fmt.Errorf("pool-size %d and pool-in-flight %d: neither can be negative", c.PoolSize, c.InFlight)
 	}
 	return nil
+}
+
+// redacted returns an address without the password that may be in it.
+func redacted(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	return address
 }
 
 func checkTarget(address string) error {

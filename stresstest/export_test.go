@@ -72,3 +72,26 @@ func (w Written) Doubt(number int64) { w.q.settle(number, unknown) }
 func (w Written) Floor() int64 { return w.q.acknowledged() }
 
 func (w Written) Allows(number, floor int64) bool { return w.q.allows(number, floor) }
+
+// Workers returns a function that makes a worker of cfg, whose accounts have
+// generated sessions: one that sends and records request i without waiting
+// until it is due.
+func Workers(ctx context.Context, cfg Config) (worker func(number int) func(i int64) error, stop func(), err error) {
+	cfg = cfg.withDefaults()
+	t, err := cfg.openTarget(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := &run{cfg: cfg, scenario: &scenario{target: t, written: newSequences(time.Now()), holders: derived(cfg.SessionKey, cfg.Users)}}
+	e := r.engine(PhaseRun, newRecorder(cfg.Mix))
+	return func(number int) func(i int64) error {
+		pick := e.picker()
+		return func(i int64) error {
+			req := pick(i)
+			sent, err := e.do(ctx, req, time.Now().Add(time.Minute))
+			took := time.Since(sent)
+			e.record(number, result{request: req, latency: took, service: took, err: err})
+			return err
+		}
+	}, t.close, nil
+}

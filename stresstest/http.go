@@ -58,13 +58,11 @@ func openHTTP(ctx context.Context, cfg Config) (*httpTarget, error) {
 // and asks for nothing that costs time on either side.
 func newTransport(dial dialFunc, conns int) *http.Transport {
 	return &http.Transport{
-		DialContext:           dial,
-		MaxIdleConns:          0, // bounded by host, of which there is one
-		MaxIdleConnsPerHost:   conns,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   requestTimeout,
-		DisableCompression:    true,
-		ResponseHeaderTimeout: requestTimeout,
+		DialContext:         dial,
+		MaxIdleConnsPerHost: conns,
+		IdleConnTimeout:     90 * time.Second,
+		TLSHandshakeTimeout: requestTimeout,
+		DisableCompression:  true,
 	}
 }
 

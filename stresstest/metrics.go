@@ -37,7 +37,7 @@ func scrape(ctx context.Context, client *http.Client, urls []string) (stageCount
 	counts := stageCounts{}
 	for _, address := range urls {
 		if err := scrapeOne(ctx, client, address, counts); err != nil {
-			return nil, fmt.Errorf("read metrics of %s: %w", address, err)
+			return nil, fmt.Errorf("read metrics of %s: %w", redacted(address), err)
 		}
 	}
 	return counts, nil

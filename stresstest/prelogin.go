@@ -39,7 +39,7 @@ type preparation struct {
 // used again if its session still lives. An error, such as that of an account
 // which is refused for good, comes with the tokens that were reached before it.
 func logIn(ctx context.Context, s *scenario, kept []string, tell func(LiveLine)) ([]string, error) {
-	start := time.Now()
+	start, whole := time.Now(), ctx
 	ctx, cancel := context.WithTimeout(ctx, loginPatience)
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
@@ -67,10 +67,14 @@ func logIn(ctx context.Context, s *scenario, kept []string, tell func(LiveLine))
 	err := context.Cause(ctx)
 	cancel()
 	<-reported
+	if whole.Err() != nil {
+		return p.tokens, fmt.Errorf("log in: %w", whole.Err())
+	}
 	return p.result(err)
 }
 
-// result returns what was reached when the preparation ended with err.
+// result returns what was reached when the preparation ended with err, which
+// is DeadlineExceeded after loginPatience.
 func (p *preparation) result(err error) ([]string, error) {
 	switch {
 	case err != nil && !errors.Is(err, context.DeadlineExceeded):

@@ -138,6 +138,9 @@ func TestRunGoesOnWithTheAccountsThatCouldBeLoggedIn(t *testing.T) {
 		if d := time.Duration(last.Load()); d > stresstest.LoginPatience || d < stresstest.LoginPatience-2*time.Second {
 			t.Errorf("the last login was tried after %v", d)
 		}
+		if n := logins.Load(); n > 2000 { // eight at once that wait a second each
+			t.Errorf("%d logins were tried, without a pause", n)
+		}
 		if len(lines) < 118 || lines[50].Phase != stresstest.PhaseLogin || lines[50].Done != 9 || lines[50].Of != 50 {
 			t.Errorf("%d lines, one of them %+v", len(lines), lines[50])
 		}
@@ -209,6 +212,18 @@ func TestSessionsAreKeptAndUsedAgain(t *testing.T) {
 		run(t, s, cfg)
 		if s.logins != 41 {
 			t.Errorf("%d logins of accounts that a smaller run had no use for", s.logins-41)
+		}
+		cfg.Target = "http://site.test/" // which is the same
+		if r := run(t, s, cfg); s.logins != 41 || r.Target != "http://site.test" {
+			t.Errorf("%d logins at %s", s.logins-41, r.Target)
+		}
+		cfg.Target = "http://another.test"
+		if run(t, s, cfg); s.logins != 81 {
+			t.Errorf("%d logins at another target, want 40", s.logins-41)
+		}
+		cfg.Target = "http://site.test"
+		if run(t, s, cfg); s.logins != 81 {
+			t.Errorf("%d logins again at the first", s.logins-81)
 		}
 	})
 }

@@ -74,64 +74,6 @@ func TestLatencyCountsFromTheScheduleWhileTheTargetStalls(t *testing.T) {
 	})
 }
 
-// simulate works out when requests are sent by so many workers that each are
-// busy for service with one: latencies, and how many are not sent.
-func simulate(rate float64, duration, service time.Duration, workers int) (latencies []time.Duration, notSent int64) {
-	free := make([]time.Duration, workers)
-	for i := range stresstest.Count(rate, duration) {
-		due := stresstest.Due(rate, i)
-		first := 0
-		for w := range free {
-			if free[w] < free[first] {
-				first = w
-			}
-		}
-		start := max(due, free[first])
-		if start > due && (start >= duration || start-due > 10*time.Second) {
-			notSent++
-			continue
-		}
-		free[first] = start + service
-		latencies = append(latencies, start+service-due)
-	}
-	return latencies, notSent
-}
-
-func TestDueRequestsWaitForAWorker(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		rate              float64
-		duration, service time.Duration
-		workers           int
-		sent, notSent     int64
-	}{
-		"until the end of the run": {200, 2 * time.Second, 100 * time.Millisecond, 10, 200, 200},
-		"for ten seconds":          {1, 30 * time.Second, 9 * time.Second, 1, 4, 26},
-		"not at all":               {100, time.Second, 95 * time.Millisecond, 10, 100, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := newSite(50)
-				s.before = func(http.ResponseWriter, *http.Request) bool { time.Sleep(c.service); return false }
-				r := run(t, s, load(t, c.rate, c.duration, c.workers))
-				want, notSent := simulate(c.rate, c.duration, c.service, c.workers)
-				if notSent != c.notSent || int64(len(want)) != c.sent {
-					t.Fatalf("the simulation sends %d and not %d, the test knows %d and %d", len(want), notSent, c.sent, c.notSent)
-				}
-				if r.NotSent != c.notSent || r.Total.Count != c.sent || r.Ops["profile"].NotSent != c.notSent {
-					t.Errorf("%d were sent and %d were not, want %d and %d", r.Total.Count, r.NotSent, c.sent, c.notSent)
-				}
-				if achieved := float64(c.sent) / c.duration.Seconds(); r.RateAchieved != achieved {
-					t.Errorf("%v/s were achieved, want %v", r.RateAchieved, achieved)
-				}
-				same(t, "latency", r.Total.Latency, want)
-				same(t, "service time", r.Total.Service, slices.Repeat([]time.Duration{c.service}, len(want)))
-			})
-		})
-	}
-}
-
 func TestWarmUpIsSentAndNotCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -23,12 +23,8 @@ func (s schedule) due(i int64) time.Duration {
 // count returns how many requests are due before the end.
 func (s schedule) count() int64 {
 	n := int64(math.Ceil(s.duration.Seconds() * s.rate))
-	// due rounds to nanoseconds, so that the last one may fall on either side.
-	for n > 0 && s.due(n-1) >= s.duration {
-		n--
-	}
-	for s.due(n) < s.duration {
-		n++
+	if n > 0 && s.due(n-1) >= s.duration {
+		n-- // due rounds to nanoseconds, and may round the last one up to the end
 	}
 	return n
 }

@@ -44,6 +44,7 @@ func TestScheduleHasTheRequestsThatAreDueBeforeItsEnd(t *testing.T) {
 		{3, time.Second, 3},
 		{3, 333_333_333, 1}, // the second one is due just then
 		{3, 333_333_334, 2},
+		{3, 666_666_667, 2}, // the third one is due a third of a nanosecond earlier, which is rounded
 		{0.1, time.Second, 1},
 		{0.3, 10 * time.Second, 3},
 		{1_000_000, 24 * time.Hour, 86_400_000_000},

@@ -12,7 +12,7 @@ import (
 const (
 	sequenceShards = 64
 	// maxDoubts bounds what is remembered of the updates of one account
-	// whose outcome nobody knows.
+	// whose outcome nobody knows, and as much of those that were refused.
 	maxDoubts = 32
 )
 
@@ -40,8 +40,9 @@ type sequence struct {
 	mu    sync.Mutex // guards the fields below
 	sent  int64      // the last number that was sent
 	acked int64      // the last number whose update was acknowledged; 0: none
-	// doubts are updates that may have been applied, or may yet be.
-	doubts []int64
+	// doubts are updates that may have been applied, or may yet be; refused
+	// are the last ones that were certainly not.
+	doubts, refused []int64
 }
 
 func newSequences(now time.Time) *sequences {
@@ -126,6 +127,8 @@ func (q *sequence) settle(number int64, o outcome) {
 		q.acked = number
 	case o == unknown && len(q.doubts) < maxDoubts:
 		q.doubts = append(q.doubts, number)
+	case o == notApplied:
+		q.refused = append(q.refused[max(0, len(q.refused)+1-maxDoubts):], number)
 	}
 }
 
@@ -141,17 +144,21 @@ func (q *sequence) acknowledged() int64 {
 }
 
 // allows tells whether a read may show number, when floor was acknowledged
-// before it was sent: that or a later one that has been sent, or that of an
-// update which nobody knows the outcome of, because it may be applied at any
-// time, even after later ones. What an account shows that has not been
-// updated yet is of runs before, and unknown.
+// before it was sent: that or a later one that has been sent and was not
+// refused, or that of an update which nobody knows the outcome of, because it
+// may be applied at any time, even after later ones. What an account shows
+// that has not been updated yet is of runs before, and unknown.
 func (q *sequence) allows(number, floor int64) bool {
-	if floor == 0 {
+	if q == nil {
 		return true
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
+	case slices.Contains(q.refused, number):
+		return false
+	case floor == 0:
+		return true
 	case floor <= number && number <= q.sent, slices.Contains(q.doubts, number):
 		return true
 	case len(q.doubts) == maxDoubts: // there may be more than are remembered

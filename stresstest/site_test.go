@@ -226,7 +226,9 @@ func run(t *testing.T, h http.Handler, cfg stresstest.Config) *stresstest.Report
 
 func try(t *testing.T, ctx context.Context, h http.Handler, cfg stresstest.Config) (*stresstest.Report, error) {
 	t.Helper()
-	cfg.Target = "http://site.test"
+	if cfg.Target == "" {
+		cfg.Target = "http://site.test"
+	}
 	return stresstest.Run(ctx, cfg.Bubbled(serve(t, h).dial))
 }
 

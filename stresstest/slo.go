@@ -92,10 +92,10 @@ func (s SLO) unit() string {
 // check tells what is wrong with the level for a mix.
 func (s SLO) check(m Mix) error {
 	if s == (SLO{}) {
-		return errors.New("a service level is empty; make it with ParseSLO")
+		return errors.New("slo: one is empty; make it with ParseSLO")
 	}
 	if op, err := parseOperation(s.op); err == nil && !m.has(op) {
-		return fmt.Errorf("service level %q: %s is not in the mix %s", s, s.op, m)
+		return fmt.Errorf("slo %s: %s is not in the mix %s", s, s.op, m)
 	}
 	return nil
 }

@@ -30,7 +30,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 )
@@ -133,9 +132,9 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	report.DriverCPU.Seconds = (processorTime() - cpu).Seconds()
 	report.DurationS = cfg.Duration.Seconds()
 	var interrupted error
-	if ctx.Err() != nil && ended < cfg.Duration {
+	if ctx.Err() != nil { // if only the last answers are missing
 		interrupted = fmt.Errorf("run ended early: %w", ctx.Err())
-		report.Interrupted, report.DurationS = true, max(0, ended.Seconds())
+		report.Interrupted, report.DurationS = true, min(report.DurationS, max(0, ended.Seconds()))
 	}
 	// An interrupted run has its stages too.
 	after, err := scrape(context.WithoutCancel(ctx), r.metrics, cfg.MetricsURLs)
@@ -211,7 +210,7 @@ func (r *run) newReport() *Report {
 	cfg := r.cfg
 	notes := append([]string{passwordsNote(cfg.Users)}, r.notes...)
 	return &Report{
-		Command: cfg.Command, Version: cfg.Version, Machine: cfg.Machine, Target: strings.TrimSuffix(cfg.Target, "/"),
+		Command: cfg.Command, Version: cfg.Version, Machine: cfg.Machine, Target: cfg.Target,
 		RateRequested: cfg.Rate, Workers: cfg.Workers, Users: cfg.Users, Dist: cfg.Dist.String(),
 		Mix: cfg.Mix.String(), Seed: cfg.Seed, WarmupS: cfg.Warmup.Seconds(),
 		Accounts: r.scenario.holders.count, Sessions: r.sessions,

@@ -1,6 +1,7 @@
 package stresstest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +111,7 @@ func callFailure(err error) error {
 		return own
 	}
 	e := protocol.AsError(err)
-	f := &failure{code: string(e.Code), outcome: unknown, retryAfter: e.RetryAfter, cause: err}
+	f := &failure{code: string(e.Code), outcome: unknown, retryAfter: cmp.Or(e.RetryAfter, time.Second), cause: err}
 	if isCode(e.Reason) {
 		f.code = e.Reason // the finer one, which the API shows too
 	}

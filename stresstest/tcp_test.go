@@ -3,7 +3,6 @@ package stresstest_test
 import (
 	"context"
 	"errors"
-	"maps"
 	"net"
 	"runtime"
 	"slices"
@@ -69,7 +68,7 @@ func (b *backend) user(typ string, token packet.Secret, nickname string) (packet
 }
 
 // listen answers packets on a port of this machine until the test ends.
-func listen(t *testing.T, cfg protocol.ServerConfig) (address string) {
+func listen(t testing.TB, cfg protocol.ServerConfig) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -86,9 +85,7 @@ func listen(t *testing.T, cfg protocol.ServerConfig) (address string) {
 }
 
 func packets(t *testing.T, target string) stresstest.Config {
-	// A worker for each request, so that none of them has to wait for one
-	// when the machine stalls.
-	return stresstest.Config{Target: target, Rate: 1000, Duration: 200 * time.Millisecond, Workers: 200, Users: 5,
+	return stresstest.Config{Target: target, Rate: 400, Duration: 500 * time.Millisecond, Workers: 200, Users: 5,
 		Mix: mix(t, "login=2,profile=4,update=4"), PoolSize: 2, InFlight: 8}
 }
 
@@ -105,8 +102,9 @@ func TestBackendIsDrivenByPackets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// An update may find its account being updated until the end.
-	if r.Total.Succeeded+r.Ops["update"].NotSent != 200 || r.Wrong != 0 || r.Accounts != 5 || len(r.Ops) != 3 ||
+	// This is the machine's clock, and a machine that stalls at the end of the
+	// run leaves requests unsent.
+	if r.Total.Succeeded+r.NotSent != 200 || r.Wrong != 0 || r.Accounts != 5 || len(r.Ops) != 3 ||
 		r.Ops["update"].Succeeded == 0 || r.Ops["login"].Succeeded == 0 {
 		t.Errorf("%+v, examples %v", r.Total, r.Examples)
 	}
@@ -137,9 +135,32 @@ func TestRefusalsOfABackendAreCountedByReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]int64{"unauthenticated": 40, "invalid_credentials": 40, "overloaded": 40, "unknown_outcome": 40, "internal": 40}
-	if !maps.Equal(r.Total.Errors, want) || r.Total.Succeeded != 0 || r.Checked != 0 {
+	each := r.Total.Count / 5
+	for _, code := range []string{"unauthenticated", "invalid_credentials", "overloaded", "unknown_outcome", "internal"} {
+		if n := r.Total.Errors[code]; n == 0 || n < each || n > each+1 {
+			t.Errorf("%d of %d failed with %s", n, r.Total.Count, code)
+		}
+	}
+	if len(r.Total.Errors) != 5 || r.Total.Count+r.NotSent != 200 || r.Total.Succeeded != 0 || r.Checked != 0 {
 		t.Errorf("errors %v, %d succeeded, %d checked", r.Total.Errors, r.Total.Succeeded, r.Checked)
+	}
+}
+
+func TestLoginsAreTriedAgainWhereABackendSaysSo(t *testing.T) {
+	t.Parallel()
+	b := newBackend(5)
+	var asked atomic.Int64
+	b.before = func(typ string) error {
+		if typ == packet.Login.Type && asked.Add(1) <= 3 {
+			return &protocol.Error{Code: protocol.Overloaded, RetryAfter: time.Millisecond}
+		}
+		return nil
+	}
+	cfg := packets(t, listen(t, protocol.ServerConfig{Handler: protocol.NewMux(b.handlers()...)}))
+	cfg.Mix = mix(t, "profile=1")
+	r, err := stresstest.Run(t.Context(), cfg)
+	if err != nil || r.Accounts != 5 || r.Total.Succeeded == 0 || r.Total.Succeeded+r.NotSent != 200 || asked.Load() != 8 {
+		t.Errorf("%d logins, error %v, report %+v", asked.Load(), err, r)
 	}
 }
 

@@ -71,14 +71,17 @@ func (c stresstestRun) Run(p *process) error {
 	if terminal(p.stderr) {
 		fmt.Fprint(p.stderr, "\r\033[K")
 	}
-	if err != nil {
+	if report == nil {
 		return err
 	}
-	return c.write(p, report)
+	return errors.Join(err, c.write(p, report)) // one that was interrupted is reported too
 }
 
 // config makes what the driver is told of the flags.
 func (c stresstestRun) config(p *process) (cfg stresstest.Config, err error) {
+	if c.Rate <= 0 || c.Duration <= 0 || c.Workers < 1 {
+		return cfg, usage("--rate %v, --duration %v and --workers %d: want more than 0 of each", c.Rate, c.Duration, c.Workers)
+	}
 	cfg = stresstest.Config{Target: c.Target, Rate: c.Rate, Duration: c.Duration, Warmup: c.Warmup, Workers: c.Workers,
 		Users: c.Users, Seed: c.Seed, SessionsFile: c.Sessions, MetricsURLs: c.Metrics, PoolSize: c.PoolSize, InFlight: c.PoolInFlight,
 		Command: "gatehouse " + strings.Join(p.parsed.Args, " "), Version: version, Machine: machine(), Live: liveLine(p.stderr)}
@@ -152,7 +155,10 @@ func (c stresstestRun) write(p *process, r *stresstest.Report) error {
 			return err
 		}
 	}
-	if len(r.Broken()) > 0 {
+	switch {
+	case r.Wrong > 0:
+		return fmt.Errorf("%d answers were wrong", r.Wrong)
+	case len(r.Broken()) > 0:
 		return errSLO
 	}
 	return nil
