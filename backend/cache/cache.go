@@ -79,8 +79,8 @@ type Entry struct {
 //   - Once Mark returned nil, no Get or Lease returns a value filled before,
 //     and none is filled, until each token that was set is unmarked.
 //   - Mark and Unmark may be repeated with the same token and do the same
-//     once, except that an Unmark which comes again after a reader filled
-//     drops the value and may call the mark lost.
+//     once, except that an Unmark which comes again after a reader came in
+//     between calls the mark lost.
 //   - An operation that fails may or may not have been applied, or be applied
 //     later: a mark may appear even after its Unmark. Every one obeys the
 //     deadline of its context.
@@ -99,10 +99,10 @@ type Cache interface {
 	// Mark sets a mark on each key. The token is of letters and digits, and
 	// made for this one write.
 	Mark(ctx context.Context, token string, keys ...string) error
-	// Unmark takes the marks of this token away. lost tells that some mark
-	// was not there any more although it was never taken away: the cache
-	// forgot it, and may have shown what was older than the write. The value
-	// that took its place is dropped.
+	// Unmark takes the marks of this token away. lost tells that a value or a
+	// lease was found where no mark was left: the cache forgot the mark, or a
+	// repair took it away, and readers may have seen what is older than the
+	// write. What took its place is dropped, so that from now on none does.
 	Unmark(ctx context.Context, token string, keys ...string) (lost bool, err error)
 	// Ping tells whether the cache answers.
 	Ping(ctx context.Context) error

@@ -32,9 +32,10 @@ type remembered struct {
 // shard holds the marks and leases of some of the keys. Its lock also orders
 // the changes of their values.
 type shard struct {
-	mu     sync.Mutex // guards the fields below
-	marks  map[string][]mark
-	leases map[string]lease
+	mu        sync.Mutex // guards the fields below
+	marks     map[string][]mark
+	leases    map[string]lease
+	fullUntil time.Time // before which a search for ended leases finds none
 }
 
 type mark struct {
@@ -157,9 +158,15 @@ func (m *Memory) room(s *shard) bool {
 		return true
 	}
 	now := m.now()
+	if now.Before(s.fullUntil) {
+		return false
+	}
+	s.fullUntil = now.Add(LeaseTime)
 	for key, l := range s.leases {
 		if !now.Before(l.until) {
 			delete(s.leases, key)
+		} else if l.until.Before(s.fullUntil) {
+			s.fullUntil = l.until
 		}
 	}
 	return len(s.leases) < maxLeases
@@ -208,20 +215,31 @@ func (m *Memory) mark(token, key string) error {
 	return nil
 }
 
-// Unmark implements Cache. A mark within the process is never lost.
+// Unmark implements Cache.
 func (m *Memory) Unmark(_ context.Context, token string, keys ...string) (lost bool, err error) {
 	for _, key := range keys {
-		s := m.shard(key)
-		s.mu.Lock()
-		rest := slices.DeleteFunc(s.marks[key], func(k mark) bool { return k.token == token })
-		if len(rest) == 0 {
-			delete(s.marks, key)
-		} else {
-			s.marks[key] = rest
-		}
-		s.mu.Unlock()
+		lost = m.unmark(token, key) || lost
 	}
-	return false, nil
+	return lost, nil
+}
+
+func (m *Memory) unmark(token, key string) (lost bool) {
+	s := m.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.marks[key]) == 0 {
+		lost = m.known(s, key).State != Absent
+		m.values.Invalidate(key)
+		delete(s.leases, key)
+		return lost
+	}
+	rest := slices.DeleteFunc(s.marks[key], func(k mark) bool { return k.token == token })
+	if len(rest) == 0 {
+		delete(s.marks, key)
+	} else {
+		s.marks[key] = rest
+	}
+	return false
 }
 
 // Ping implements Cache.

@@ -146,15 +146,21 @@ func TestMemoryBoundsItsLeases(t *testing.T) {
 		}
 		return n
 	}
-	next := 0
+	next, began := 0, c.Now()
 	for ; granted(next) > 0; next += batch {
 		if next > enough {
 			t.Fatalf("there are %d leases at once", next)
 		}
+		c.Advance(time.Millisecond)
+	}
+	// The first batch ends, the others do not yet.
+	c.Advance(cache.LeaseTime - c.Now().Sub(began))
+	if n := granted(next + batch); n == 0 {
+		t.Error("the room of leases that ended was not given again")
 	}
 	c.Advance(cache.LeaseTime)
-	if n := granted(next + batch); n != batch {
-		t.Errorf("after the leases ended, %d of %d were granted", n, batch)
+	if n := granted(next + 2*batch); n != batch {
+		t.Errorf("after all leases ended, %d of %d were granted", n, batch)
 	}
 }
 

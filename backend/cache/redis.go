@@ -54,9 +54,9 @@ redis.call('SET', KEYS[1], current .. ';' .. ARGV[1] .. '@' .. now)
 return 1`)
 
 	// unmarkScript: KEYS[1] the key; ARGV the token. Returns -1 where another
-	// than a mark stands in its place, which a cache that lost the mark has
-	// let in, or which was let in after the mark had been taken away by an
-	// Unmark whose answer was lost. The two look the same.
+	// than a mark stands in its place. A cache that lost the mark has let it
+	// in, or it came in after the mark had been taken away, by a repair or by
+	// an Unmark whose answer was lost. These look the same.
 	unmarkScript = redis.NewScript(`#!lua flags=allow-oom
 local current = redis.call('GET', KEYS[1])
 if not current then return 0 end

@@ -62,6 +62,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"writers at once do not lose each other's marks", marksAtOnce},
 		{"a mark set again is the same mark", markAgain},
 		{"a mark taken away again is no error", unmarkAgain},
+		{"a writer whose mark is gone drops what came in its place", missedMarkDropsWhatCame},
 		{"the marks of one write stand on all its keys", markOnManyKeys},
 		{"a mark tells since when", markTellsSince},
 		{"marks are bounded", marksAreBounded},
@@ -86,7 +87,7 @@ func runRaces(t *testing.T, open func(t *testing.T) Subject) {
 	faults := map[string]Faults{
 		"without faults":                  {},
 		"with calls given up":             {Cancel: 0.2},
-		"with writers that stop for good": {Crash: 0.2},
+		"with writers that stop for good": {Crash: 0.1},
 		"with both":                       {Cancel: 0.1, Crash: 0.1},
 	}
 	for name, f := range faults {
@@ -103,7 +104,7 @@ type suite struct {
 }
 
 func newSuite(t *testing.T, subject Subject) *suite {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	t.Cleanup(cancel)
 	return &suite{T: t, Subject: subject, ctx: ctx, prefix: rand.Text() + ":"}
 }
