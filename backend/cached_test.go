@@ -301,3 +301,38 @@ func TestAMarkThatWasLeftIsTakenAway(t *testing.T) {
 		t.Errorf("the writer that slept: %v", err)
 	}
 }
+
+// TestARepairThatComesLateLeavesNothingOld has the mark that a reader met
+// taken away by its writer, and the record remembered again, before the repair
+// raises the version.
+func TestARepairThatComesLateLeavesNothingOld(t *testing.T) {
+	t.Parallel()
+	var l lookups
+	memory, err := cache.NewMemory(16<<20, func() time.Time { return time.Now().Add(-time.Hour) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, cached(memory, &l))
+	ada := s.join(t, "ada.l")
+	key := backend.UserKey(ada.id)
+	if err := memory.Mark(t.Context(), "slow", key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nickname(t, s, ada.token); err != nil { // meets the mark
+		t.Fatal(err)
+	}
+	if _, err := memory.Unmark(t.Context(), "slow", key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nickname(t, s, ada.token); err != nil { // fills
+		t.Fatal(err)
+	}
+	s.Repair(t.Context())
+	kept, err := s.store.ByID(t.Context(), ada.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown := s.profile(t, ada); shown.Version != kept.Version {
+		t.Errorf("version %d is shown, the record is at %d", shown.Version, kept.Version)
+	}
+}

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"sync"
@@ -111,6 +112,13 @@ func (r *repairs) one(ctx context.Context, one repair) error {
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()
 	if one.fence != 0 {
+		// The fence is a change itself, and is marked as one: the marks that
+		// are to go may be gone by now, and a reader may be about to fill.
+		own := rand.Text()
+		if err := r.records.cache.Mark(ctx, own, one.keys...); err != nil {
+			return err
+		}
+		defer r.records.unmark(ctx, own, one.keys)
 		if err := r.records.users.Fence(ctx, one.fence); err != nil && !errors.Is(err, user.ErrNotFound) {
 			return err
 		}
