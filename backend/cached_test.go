@@ -264,21 +264,27 @@ func TestACacheThatIsAwayCostsReadsAndLoginsNothingButTime(t *testing.T) {
 	}
 }
 
-// TestAMarkThatWasLeftIsTakenAway has a writer that stops between its commit
-// and its unmark.
-func TestAMarkThatWasLeftIsTakenAway(t *testing.T) {
-	t.Parallel()
-	var l lookups
+// markedLongAgo returns a person whose record has a mark that was set an hour ago.
+func markedLongAgo(t *testing.T) (s *service, ada *person, memory *cache.Memory, key string) {
+	t.Helper()
 	memory, err := cache.NewMemory(16<<20, func() time.Time { return time.Now().Add(-time.Hour) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, cached(memory, &l))
-	ada := s.join(t, "ada.l")
-	key := backend.UserKey(ada.id)
+	s = start(t, cached(memory, new(lookups)))
+	ada = s.join(t, "ada.l")
+	key = backend.UserKey(ada.id)
 	if err := memory.Mark(t.Context(), "left", key); err != nil {
 		t.Fatal(err)
 	}
+	return s, ada, memory, key
+}
+
+// TestAMarkThatWasLeftIsTakenAway has a writer that stops between its commit
+// and its unmark.
+func TestAMarkThatWasLeftIsTakenAway(t *testing.T) {
+	t.Parallel()
+	s, ada, memory, key := markedLongAgo(t)
 	for range 2 { // everybody reads the database, and the mark is noticed
 		if _, err := nickname(t, s, ada.token); err != nil {
 			t.Fatal(err)
@@ -307,27 +313,28 @@ func TestAMarkThatWasLeftIsTakenAway(t *testing.T) {
 // raises the version.
 func TestARepairThatComesLateLeavesNothingOld(t *testing.T) {
 	t.Parallel()
-	var l lookups
-	memory, err := cache.NewMemory(16<<20, func() time.Time { return time.Now().Add(-time.Hour) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := start(t, cached(memory, &l))
-	ada := s.join(t, "ada.l")
-	key := backend.UserKey(ada.id)
-	if err := memory.Mark(t.Context(), "slow", key); err != nil {
-		t.Fatal(err)
-	}
+	s, ada, memory, key := markedLongAgo(t)
 	if _, err := nickname(t, s, ada.token); err != nil { // meets the mark
 		t.Fatal(err)
 	}
-	if _, err := memory.Unmark(t.Context(), "slow", key); err != nil {
+	if _, err := memory.Unmark(t.Context(), "left", key); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := nickname(t, s, ada.token); err != nil { // fills
 		t.Fatal(err)
 	}
+	fenced := false
+	s.store.before("Fence", func() {
+		fenced = true
+		entries, err := memory.Get(t.Context(), key)
+		if err != nil || entries[0].State != cache.Marked {
+			t.Errorf("the version is raised without a mark: %v %v", entries, err)
+		}
+	})
 	s.Repair(t.Context())
+	if !fenced {
+		t.Error("nothing was repaired")
+	}
 	kept, err := s.store.ByID(t.Context(), ada.id)
 	if err != nil {
 		t.Fatal(err)

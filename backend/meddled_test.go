@@ -80,6 +80,10 @@ func (m *meddled) Update(ctx context.Context, c user.Change) error {
 	return m.run("Update", func() error { return m.Store.Update(ctx, c) })
 }
 
+func (m *meddled) Fence(ctx context.Context, id int64) error {
+	return m.run("Fence", func() error { return m.Store.Fence(ctx, id) })
+}
+
 func (m *meddled) Delete(ctx context.Context, id, version int64, idem *user.Idempotency) error {
 	m.keep(idem)
 	return m.run("Delete", func() error { return m.Store.Delete(ctx, id, version, idem) })
