@@ -57,18 +57,14 @@ type sweepCall struct {
 
 func newMemory() *memory { return &memory{sessions: map[session.Digest]session.Session{}} }
 
-func (m *memory) ByID(_ context.Context, id int64) (user.User, error) {
-	return user.User{ID: id, Username: "ada", AuthEpoch: 1, Version: 1}, nil
-}
-
-func (m *memory) Session(_ context.Context, _ int64, d session.Digest) (session.Session, error) {
+func (m *memory) Session(_ context.Context, id int64, d session.Digest) (user.User, session.Session, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, ok := m.sessions[d]
 	if !ok {
-		return s, session.ErrNotFound
+		return user.User{}, s, session.ErrNotFound
 	}
-	return s, nil
+	return user.User{ID: id, Username: "ada", AuthEpoch: 1, Version: 1}, s, nil
 }
 
 func (m *memory) Seen(ctx context.Context, seen []session.Seen) error {

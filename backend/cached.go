@@ -48,23 +48,25 @@ type records struct {
 var errNoSession = errors.New("no such session")
 
 // session returns the session of this digest with its user, in one round
-// trip where the cache knows both. Whether the session is live is not looked
+// trip to the cache and one to the store where the cache lacks the session. Whether the session is live is not looked
 // at. That a session is absent is never remembered.
 func (r *records) session(ctx context.Context, userID int64, d session.Digest) (user.User, session.Session, error) {
 	var s session.Session
 	var u user.User
+	both := false // a session that is read brings its user
 	readSession := lookup{
 		record: "session",
 		key:    sessionKey(userID, d),
 		decode: func(b []byte) bool { return decodeSession(b, &s) && s.UserID == userID && s.Digest == d },
 		read: func(ctx context.Context) (value []byte, err error) {
-			s, err = r.sessions.Session(ctx, userID, d)
+			u, s, err = r.sessions.Session(ctx, userID, d)
 			if errors.Is(err, session.ErrNotFound) {
 				return nil, errNoSession
 			}
 			if err != nil {
 				return nil, fmt.Errorf("read session of user %d: %w", userID, err)
 			}
+			both = true
 			return encodeSession(s), nil
 		},
 	}
@@ -73,6 +75,9 @@ func (r *records) session(ctx context.Context, userID int64, d session.Digest) (
 		key:    userKey(userID),
 		decode: func(b []byte) bool { return decodeUser(b, &u) && u.ID == userID },
 		read: func(ctx context.Context) (value []byte, err error) {
+			if both {
+				return encodeUser(u), nil
+			}
 			u, err = r.users.ByID(ctx, userID)
 			if errors.Is(err, user.ErrNotFound) {
 				return nil, errNoSession

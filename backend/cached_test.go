@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -88,6 +89,39 @@ func TestTheSecondReadOfAProfileComesFromTheCache(t *testing.T) {
 	}
 	if l.of("name negative") != 2 {
 		t.Errorf("looked up: %v", l.n)
+	}
+}
+
+// TestOnlyWhatTheCacheLacksIsRead has a change drop the user and not the session.
+func TestOnlyWhatTheCacheLacksIsRead(t *testing.T) {
+	t.Parallel()
+	var l lookups
+	s := start(t, cached(newCache(t), &l))
+	ada := s.join(t, "ada.l")
+	var read []string
+	for _, method := range []string{"Session", "ByID"} {
+		s.store.always(method, func(work func() error) error {
+			read = append(read, method)
+			return work()
+		})
+	}
+	for range 2 {
+		if err := setNickname(t, s, ada.token, "Ada"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := nickname(t, s, ada.token); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"Session", "ByID", "ByID"}; !slices.Equal(read, want) {
+		t.Errorf("read %q, want %q", read, want)
+	}
+	if err := setNickname(t, s, ada.token, "Countess"); err != nil {
+		t.Fatal(err)
+	}
+	s.store.always("ByID", func(func() error) error { return user.ErrUnavailable })
+	if _, err := nickname(t, s, ada.token); !errors.Is(err, protocol.Unavailable) {
+		t.Errorf("without the user: %v", err)
 	}
 }
 

@@ -44,8 +44,8 @@ var storeUses = []struct {
 }{
 	{method: "Session", typ: packet.Verify.Type},
 	{method: "Session", typ: packet.Logout.Type},
-	{method: "ByID", typ: packet.GetProfile.Type},
-	{method: "ByID", typ: packet.UpdateProfile.Type, key: "k1"},
+	{method: "Session", typ: packet.GetProfile.Type},
+	{method: "Session", typ: packet.UpdateProfile.Type, key: "k1"},
 	{method: "ByName", typ: packet.GetUser.Type},
 	{method: "ByName", typ: packet.Register.Type},
 	{method: "CredentialByName", typ: packet.Login.Type},
@@ -122,7 +122,7 @@ func TestSlowStoreIsATimeout(t *testing.T) {
 	s := start(t)
 	ada := s.join(t, "ada")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	s.store.before("ByID", cancel)
+	s.store.before("Session", cancel)
 	_, err := packet.GetProfile.Call(ctx, s, ada.meta(""), ada.auth())
 	wantOutcome(t, err, "timeout")
 	if !s.alive(t, ada) {

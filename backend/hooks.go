@@ -139,7 +139,7 @@ type timedSessions struct {
 	observer observer
 }
 
-func (t timedSessions) Session(ctx context.Context, userID int64, d session.Digest) (session.Session, error) {
+func (t timedSessions) Session(ctx context.Context, userID int64, d session.Digest) (user.User, session.Session, error) {
 	defer t.observer.stage(ctx, stageDBGetSession, time.Now())
 	return t.Store.Session(ctx, userID, d)
 }

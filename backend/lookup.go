@@ -51,23 +51,21 @@ func (r *records) ask(ctx context.Context, lookups []*lookup) (missing []*lookup
 		r.count(lookups, "bypass")
 		return lookups, nil
 	}
-	missing, ok, err := r.put(ctx, r.cache.Get, lookups)
-	if err != nil || !ok || len(missing) == 0 {
+	missing, ok, err := r.lease(ctx, lookups)
+	if err != nil || !ok {
 		return missing, err
 	}
-	for _, wait := range append([]time.Duration{0}, busyWaits...) {
-		unsettled := slices.DeleteFunc(slices.Clone(missing), func(l *lookup) bool {
-			return l.entry.State != cache.Absent && l.entry.State != cache.Busy
-		})
-		if len(unsettled) == 0 || !pause(ctx, wait) {
+	for _, wait := range busyWaits {
+		busy := slices.DeleteFunc(slices.Clone(missing), func(l *lookup) bool { return l.entry.State != cache.Busy })
+		if len(busy) == 0 || !pause(ctx, wait) {
 			break
 		}
-		open, ok, err := r.put(ctx, r.cache.Lease, unsettled)
+		open, ok, err := r.lease(ctx, busy)
 		if err != nil || !ok {
 			return missing, err
 		}
 		missing = slices.DeleteFunc(missing, func(l *lookup) bool {
-			return slices.Contains(unsettled, l) && !slices.Contains(open, l)
+			return slices.Contains(busy, l) && !slices.Contains(open, l)
 		})
 	}
 	for _, l := range missing {
@@ -79,16 +77,16 @@ func (r *records) ask(ctx context.Context, lookups []*lookup) (missing []*lookup
 	return missing, nil
 }
 
-// put puts one question to the cache and returns the lookups that its answer
-// leaves open. ok is false where there was no answer.
-func (r *records) put(ctx context.Context, question func(context.Context, ...string) ([]cache.Entry, error), lookups []*lookup) (open []*lookup, ok bool, err error) {
+// lease asks the cache once and returns the lookups that its answer leaves
+// open. ok is false where there was no answer.
+func (r *records) lease(ctx context.Context, lookups []*lookup) (open []*lookup, ok bool, err error) {
 	keys := make([]string, len(lookups))
 	for i, l := range lookups {
 		keys[i] = l.key
 	}
 	ctx, cancel := context.WithTimeout(ctx, cacheReadTimeout)
 	defer cancel()
-	entries, err := question(ctx, keys...)
+	entries, err := r.cache.Lease(ctx, keys...)
 	r.breaker.note(err)
 	if err != nil {
 		r.count(lookups, "error")
@@ -110,9 +108,6 @@ func (r *records) put(ctx context.Context, question func(context.Context, ...str
 
 // pause waits, and returns false where ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
-	if d == 0 {
-		return true
-	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

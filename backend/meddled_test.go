@@ -136,9 +136,9 @@ func (m *meddled) Replay(ctx context.Context, key [32]byte) (idem user.Idempoten
 	return idem, err
 }
 
-func (m *meddled) Session(ctx context.Context, userID int64, d session.Digest) (one session.Session, err error) {
-	err = m.run("Session", func() (err error) { one, err = m.Store.Session(ctx, userID, d); return err })
-	return one, err
+func (m *meddled) Session(ctx context.Context, userID int64, d session.Digest) (u user.User, one session.Session, err error) {
+	err = m.run("Session", func() (err error) { u, one, err = m.Store.Session(ctx, userID, d); return err })
+	return u, one, err
 }
 
 func (m *meddled) Sessions(ctx context.Context, userID int64, limit int) (all []session.Session, err error) {

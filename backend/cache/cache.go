@@ -91,8 +91,8 @@ type Cache interface {
 	// Get looks keys up in one round trip. It grants nothing.
 	Get(ctx context.Context, keys ...string) ([]Entry, error)
 	// Lease grants a lease for each key of which nothing is known, and
-	// returns what is known of the others. A lease ends by itself after
-	// LeaseTime.
+	// returns what is known of the others, in one round trip. A lease ends by
+	// itself after LeaseTime. The keys have the same text in their braces.
 	Lease(ctx context.Context, keys ...string) ([]Entry, error)
 	// Fill keeps values under their leases and tells which were kept.
 	Fill(ctx context.Context, fills ...Fill) ([]bool, error)

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -37,6 +36,20 @@ var (
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1`)
+
+	// leaseScript: KEYS; ARGV a lease for each key, then the milliseconds.
+	// Returns what each key holds in the end, so that a lease that was granted
+	// is seen by its token. Where memory is full none is granted.
+	leaseScript = redis.NewScript(`
+local values = {}
+for i, key in ipairs(KEYS) do
+  values[i] = redis.call('GET', key)
+  if not values[i] then
+    local set = redis.pcall('SET', key, ARGV[i], 'PX', ARGV[#KEYS + 1])
+    values[i] = set.ok and ARGV[i]
+  end
+end
+return values`)
 
 	// markScript: KEYS[1] the key; ARGV the token, the most marks. Returns 0
 	// where there is no room for another mark.
@@ -135,28 +148,29 @@ func parseMarks(text string) Entry {
 	return e
 }
 
-// Lease implements Cache.
+// Lease implements Cache. The keys must be of one slot of a cluster.
 func (r *Redis) Lease(ctx context.Context, keys ...string) ([]Entry, error) {
-	tokens := make([]string, len(keys))
-	commands := make([]*redis.StatusCmd, len(keys))
-	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, key := range keys {
-			tokens[i] = newToken()
-			commands[i] = p.SetArgs(ctx, key, string(tagLease)+tokens[i], redis.SetArgs{Mode: "NX", Get: true, TTL: LeaseTime})
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, redis.Nil) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	args := make([]any, len(keys)+1)
+	for i := range keys {
+		args[i] = string(tagLease) + newToken()
+	}
+	args[len(keys)] = LeaseTime.Milliseconds()
+	values, err := leaseScript.Run(ctx, r.client, keys, args...).Slice()
+	if err != nil {
 		return nil, fmt.Errorf("lease %d keys: %w", len(keys), err)
 	}
+	if len(values) != len(keys) {
+		return nil, fmt.Errorf("lease %d keys: got %d values", len(keys), len(values))
+	}
 	entries := make([]Entry, len(keys))
-	for i, c := range commands {
-		switch text, err := c.Result(); {
-		case errors.Is(err, redis.Nil): // nothing was there before
-			entries[i] = Entry{State: Leased, Token: tokens[i]}
-		case err != nil:
-			return nil, fmt.Errorf("lease %s: %w", keys[i], err)
-		default:
+	for i, v := range values {
+		switch text, ok := v.(string); {
+		case ok && text == args[i]:
+			entries[i] = Entry{State: Leased, Token: text[1:]}
+		case ok:
 			entries[i] = parseEntry(text)
 		}
 	}

@@ -123,6 +123,9 @@ func (h *Hasher) credential(stored []byte) (c Credential, known bool, err error)
 	return c, true, nil
 }
 
+// Workers returns how many computations can run at the same time.
+func (h *Hasher) Workers() int { return h.queue.workers }
+
 // Close refuses what is waiting and what comes later with ErrClosed, and waits until the workers have ended. It may be
 // called more than once.
 func (h *Hasher) Close() { h.queue.close() }

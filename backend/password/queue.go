@@ -38,22 +38,22 @@ const (
 // A queue runs work on a fixed number of workers. It admits only what it expects to begin within maxWait and to end
 // before the caller's deadline, which makes its length workers × maxWait / service time.
 //
-// It serves the oldest first. Once it has not been empty for a quarter of maxWait it is overloaded and serves the newest
-// first, until it is empty: then some callers are answered quickly and the others not at all, where first come, first
-// served would answer all of them just too late (adaptive LIFO: Maurer, "Fail at Scale", ACM Queue 13(8), 2015).
+// It serves the oldest first. While the oldest has waited for more than half of maxWait it is overloaded and serves the
+// newest first: then some callers are answered quickly and the others not at all, where first come, first served would
+// answer all of them just too late (adaptive LIFO: Maurer, "Fail at Scale", ACM Queue 13(8), 2015). That it is merely
+// never empty does not count: a queue worked at four fifths of its capacity is not for seconds, and serves everybody.
 type queue struct {
 	workers int
 	maxWait time.Duration
 	trace   Trace
 	ended   sync.WaitGroup // the workers
 
-	mu           sync.Mutex // guards the fields below
-	wake         *sync.Cond // on mu: a job is waiting, or the queue is closed
-	waiting      []*job     // the oldest first
-	crowdedSince time.Time  // when waiting was last empty
-	busy         int        // workers at work
-	service      time.Duration
-	closed       bool
+	mu      sync.Mutex // guards the fields below
+	wake    *sync.Cond // on mu: a job is waiting, or the queue is closed
+	waiting []*job     // the oldest first
+	busy    int        // workers at work
+	service time.Duration
+	closed  bool
 }
 
 // A job is one piece of work and the caller waiting for it.
@@ -110,9 +110,6 @@ func (q *queue) admit(j *job) error {
 	}
 	if !q.canServe(j) {
 		return q.overloaded()
-	}
-	if len(q.waiting) == 0 {
-		q.crowdedSince = j.submitted
 	}
 	q.waiting = append(q.waiting, j)
 	q.wake.Signal()
@@ -185,7 +182,7 @@ func (q *queue) next() (*job, bool) {
 		q.wake.Wait()
 	}
 	i := 0
-	if time.Since(q.crowdedSince) > q.maxWait/4 {
+	if time.Since(q.waiting[0].submitted) > q.maxWait/2 {
 		i = len(q.waiting) - 1
 	}
 	j := q.waiting[i]

@@ -237,30 +237,34 @@ func TestCallEndsWithItsContextDuringTheHash(t *testing.T) {
 	})
 }
 
-func TestNewestFirstOnlyWhileTheQueueStaysCrowded(t *testing.T) {
+func TestNewestFirstOnlyWhileTheOldestWaitsForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &forge{}
 		h := f.open(t, password.Config{Workers: 1, MaxWait: 2 * time.Second})
 		defer h.Close()
 		c := crowd{h: h}
-		for i, name := range names("a", 10) {
-			if i == 6 {
-				time.Sleep(250 * time.Millisecond) // what comes later does not make the queue less crowded
+		a := names("a", 15)
+		for _, name := range a {
+			c.join(t.Context(), name)
+		}
+		c.running.Wait()
+		// The eleventh has waited for 1 s, half of MaxWait, when its turn comes; the rest for longer.
+		want := append(slices.Clone(a[:11]), "a14", "a13", "a12", "a11")
+		if got := f.seen(); !slices.Equal(got, want) {
+			t.Errorf("order %q, want %q", got, want)
+		}
+		// Five wait all the time, for 500 ms each, and the queue is never empty.
+		b := names("b", 40)
+		for i, name := range b {
+			if i > 5 {
+				time.Sleep(100 * time.Millisecond)
 			}
 			c.join(t.Context(), name)
 		}
 		c.running.Wait()
-		// The oldest begin first until 500 ms, a quarter of MaxWait, have passed.
-		if got, want := f.seen(), []string{"a0", "a1", "a2", "a3", "a4", "a5", "a9", "a8", "a7", "a6"}; !slices.Equal(got, want) {
-			t.Errorf("order %q, want %q", got, want)
-		}
-		for _, name := range names("b", 4) {
-			c.join(t.Context(), name)
-		}
-		c.running.Wait()
-		if got, want := f.seen(), names("b", 4); !slices.Equal(got, want) {
-			t.Errorf("after the queue was empty: order %q, want %q", got, want)
+		if got := f.seen(); !slices.Equal(got, b) {
+			t.Errorf("of a queue that is never empty: order %q, want %q", got, b)
 		}
 	})
 }

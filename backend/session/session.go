@@ -112,8 +112,9 @@ type Store interface {
 	// seen least recently are removed first, so that perUser remain; their
 	// digests are returned.
 	PutSession(ctx context.Context, s Session, perUser int) (ended []Digest, err error)
-	// Session returns a session, or ErrNotFound.
-	Session(ctx context.Context, userID int64, d Digest) (Session, error)
+	// Session returns a session with its user, read at one moment, or
+	// ErrNotFound where either is missing.
+	Session(ctx context.Context, userID int64, d Digest) (user.User, Session, error)
 	// Sessions returns all sessions of a user, at most limit of them.
 	Sessions(ctx context.Context, userID int64, limit int) ([]Session, error)
 	// EndSession removes a session, recording idem (where not nil) in the

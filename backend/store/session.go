@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/backend/session"
@@ -95,63 +96,79 @@ func sessionKeys(rows *sql.Rows) ([][]any, error) {
 	return keys, rows.Err()
 }
 
+// sessionWithUser reads both in one trip, each by its primary key.
+var sessionWithUser = "SELECT " + columnsOf("s", sessionColumns) + ", " + columnsOf("u", userColumns) +
+	" FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.user_id = ? AND s.digest = ?"
+
+func columnsOf(table, columns string) string {
+	return table + "." + strings.ReplaceAll(columns, ", ", ", "+table+".")
+}
+
 // Session implements session.Store.
-func (s *Store) Session(ctx context.Context, userID int64, d session.Digest) (session.Session, error) {
-	found, err := s.readSessions(ctx, "user_id = ? AND digest = ?", userID, d[:])
-	if err == nil && len(found) == 0 {
+func (s *Store) Session(ctx context.Context, userID int64, d session.Digest) (user.User, session.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var (
+		u   userRow
+		one sessionRow
+	)
+	err := s.read.QueryRowContext(ctx, sessionWithUser, userID, d[:]).Scan(append(one.fields(), u.fields()...)...)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
 		err = session.ErrNotFound
+	case err != nil:
+		err = unavailable(err)
 	}
 	if err != nil {
-		return session.Session{}, fmt.Errorf("read session of user %d: %w", userID, err)
+		return user.User{}, session.Session{}, fmt.Errorf("read session of user %d: %w", userID, err)
 	}
-	return found[0], nil
+	return u.user(), one.session(), nil
 }
 
 // Sessions implements session.Store. Those seen last come first.
 func (s *Store) Sessions(ctx context.Context, userID int64, limit int) ([]session.Session, error) {
-	found, err := s.readSessions(ctx, "user_id = ? ORDER BY last_seen_at DESC, digest LIMIT ?", userID, max(limit, 0))
+	found, err := s.readSessions(ctx, userID, limit)
 	if err != nil {
-		return nil, fmt.Errorf("read sessions of user %d: %w", userID, err)
+		return nil, fmt.Errorf("read sessions of user %d: %w", userID, unavailable(err))
 	}
 	return found, nil
 }
 
-func (s *Store) readSessions(ctx context.Context, where string, args ...any) ([]session.Session, error) {
+func (s *Store) readSessions(ctx context.Context, userID int64, limit int) (found []session.Session, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := s.read.QueryContext(ctx, "SELECT "+sessionColumns+" FROM sessions WHERE "+where, args...)
+	rows, err := s.read.QueryContext(ctx,
+		"SELECT "+sessionColumns+" FROM sessions WHERE user_id = ? ORDER BY last_seen_at DESC, digest LIMIT ?", userID, max(limit, 0))
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	defer rows.Close()
-	var found []session.Session
 	for rows.Next() {
-		one, err := scanSession(rows)
-		if err != nil {
-			return nil, unavailable(err)
+		var one sessionRow
+		if err := rows.Scan(one.fields()...); err != nil {
+			return nil, err
 		}
-		found = append(found, one)
+		found = append(found, one.session())
 	}
-	if err := rows.Err(); err != nil {
-		return nil, unavailable(err)
-	}
-	return found, nil
+	return found, rows.Err()
 }
 
-func scanSession(rows *sql.Rows) (session.Session, error) {
-	var (
-		one                          session.Session
-		digest, ip, agent            []byte
-		created, lastSeen, expiresAt int64
-	)
-	err := rows.Scan(&one.UserID, &digest, &one.AuthEpoch, &created, &lastSeen, &expiresAt, &ip, &agent)
-	if err != nil {
-		return session.Session{}, err
-	}
-	copy(one.Digest[:], digest)
-	one.CreatedAt, one.LastSeenAt, one.ExpiresAt = fromMicros(created), fromMicros(lastSeen), fromMicros(expiresAt)
-	one.IP, one.UserAgent = string(ip), string(agent)
-	return one, nil
+// sessionRow is sessionColumns as they are read.
+type sessionRow struct {
+	s                            session.Session
+	digest, ip, agent            []byte
+	created, lastSeen, expiresAt int64
+}
+
+func (r *sessionRow) fields() []any {
+	return []any{&r.s.UserID, &r.digest, &r.s.AuthEpoch, &r.created, &r.lastSeen, &r.expiresAt, &r.ip, &r.agent}
+}
+
+func (r *sessionRow) session() session.Session {
+	copy(r.s.Digest[:], r.digest)
+	r.s.CreatedAt, r.s.LastSeenAt, r.s.ExpiresAt = fromMicros(r.created), fromMicros(r.lastSeen), fromMicros(r.expiresAt)
+	r.s.IP, r.s.UserAgent = string(r.ip), string(r.agent)
+	return r.s
 }
 
 // EndSession implements session.Store.

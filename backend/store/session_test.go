@@ -49,15 +49,16 @@ func TestSessionIsReadBackWhole(t *testing.T) {
 		longest := sessionWith(ada.ID, "longest", strings.Repeat("1", session.MaxIP), strings.Repeat("\xf0", session.MaxUserAgent))
 		for _, one := range []session.Session{newSession(ada.ID, "a"), bare, longest} {
 			put(t, s, one)
-			got, err := s.Session(t.Context(), one.UserID, one.Digest)
+			owner, got, err := s.Session(t.Context(), one.UserID, one.Digest)
 			if err != nil {
 				t.Fatal(err)
 			}
 			wantEqual(t, got, one)
+			wantEqual(t, owner, ada)
 		}
-		_, err := s.Session(t.Context(), ada.ID, digest("other"))
+		_, _, err := s.Session(t.Context(), ada.ID, digest("other"))
 		wantError(t, err, session.ErrNotFound)
-		_, err = s.Session(t.Context(), grace.ID, digest("a"))
+		_, _, err = s.Session(t.Context(), grace.ID, digest("a"))
 		wantError(t, err, session.ErrNotFound)
 	})
 }
@@ -187,7 +188,7 @@ func TestSeenOnlyMovesForward(t *testing.T) {
 			if i%2 == 0 {
 				one.LastSeenAt = one.LastSeenAt.Add(time.Minute)
 			}
-			got, err := s.Session(t.Context(), ada.ID, one.Digest)
+			_, got, err := s.Session(t.Context(), ada.ID, one.Digest)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -115,21 +115,31 @@ func (s *Store) CredentialByName(ctx context.Context, username string) (user.Use
 func (s *Store) readUser(ctx context.Context, columns, keyColumn string, key any, further ...any) (user.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	var (
-		u                 user.User
-		username, picture []byte
-		createdAt         int64
-	)
-	fields := []any{&u.ID, &username, &u.Nickname, &picture, &u.Version, &u.AuthEpoch, &u.Disabled, &createdAt}
+	var u userRow
 	row := s.read.QueryRowContext(ctx, "SELECT "+columns+" FROM users WHERE "+keyColumn+" = ?", key)
-	switch err := row.Scan(append(fields, further...)...); {
+	switch err := row.Scan(append(u.fields(), further...)...); {
 	case errors.Is(err, sql.ErrNoRows):
 		return user.User{}, user.ErrNotFound
 	case err != nil:
 		return user.User{}, unavailable(err)
 	}
-	u.Username, u.Picture, u.CreatedAt = string(username), hex.EncodeToString(picture), fromMicros(createdAt)
-	return u, nil
+	return u.user(), nil
+}
+
+// userRow is userColumns as they are read.
+type userRow struct {
+	u                 user.User
+	username, picture []byte
+	createdAt         int64
+}
+
+func (r *userRow) fields() []any {
+	return []any{&r.u.ID, &r.username, &r.u.Nickname, &r.picture, &r.u.Version, &r.u.AuthEpoch, &r.u.Disabled, &r.createdAt}
+}
+
+func (r *userRow) user() user.User {
+	r.u.Username, r.u.Picture, r.u.CreatedAt = string(r.username), hex.EncodeToString(r.picture), fromMicros(r.createdAt)
+	return r.u
 }
 
 // checkUser refuses names that one database would take and another not.

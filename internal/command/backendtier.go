@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"gatehouse/backend"
@@ -31,6 +32,8 @@ type backendTier struct {
 	backend  *backend.Backend
 	server   *protocol.Server
 	listener net.Listener
+	// processors is GOMAXPROCS as it was found, 0 where it was left alone.
+	processors int
 }
 
 // backendSettings are what tier 2 is made of.
@@ -74,6 +77,7 @@ func openBackend(ctx context.Context, s backendSettings, metrics *monitoring.Met
 	if t.hasher, err = s.accounts.hasher(metrics, log); err != nil {
 		return nil, err
 	}
+	t.makeRoomForHashing()
 	if t.cache, err = s.cache.open(ctx, s.storage.url(s.data), log); err != nil {
 		return nil, err
 	}
@@ -228,6 +232,18 @@ func (f accountFlags) backendConfig() (backend.Config, error) {
 	}, nil
 }
 
+// makeRoomForHashing raises GOMAXPROCS by one for each worker that hashes.
+// One that computes holds its place in Go's scheduler for milliseconds, during
+// which a call that came in would wait behind it; with a place of its own it
+// is the system's scheduler that shares the processors out, and that lets a
+// thread which just woke up go first. GOMAXPROCS in the environment stands.
+func (t *backendTier) makeRoomForHashing() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		t.processors = runtime.GOMAXPROCS(0)
+		runtime.GOMAXPROCS(t.processors + t.hasher.Workers())
+	}
+}
+
 // checks are what /readyz looks at in tier 2.
 func (t *backendTier) checks() []monitoring.Check {
 	return []monitoring.Check{{Name: "database", Check: func(ctx context.Context) (string, error) {
@@ -259,6 +275,9 @@ func (t *backendTier) close() (err error) {
 	}
 	if t.hasher != nil {
 		t.hasher.Close()
+	}
+	if t.processors > 0 {
+		runtime.GOMAXPROCS(t.processors)
 	}
 	if t.cache != nil {
 		err = errors.Join(err, t.cache.Close())
