@@ -2,9 +2,12 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
+	"gatehouse/backend/cache"
+	"gatehouse/backend/user"
 	"gatehouse/protocol"
 )
 
@@ -39,6 +42,9 @@ func (b *Backend) admitted(ctx context.Context, lane *lane, req protocol.Request
 	arrived := protocol.Received(ctx)
 	if arrived.IsZero() {
 		arrived = time.Now()
+	}
+	if b.cfg.Cache.View().Mode == cache.Lost {
+		return protocol.Reply{}, fmt.Errorf("%w: the database did not answer lately", user.ErrUnavailable)
 	}
 	err := lane.enter(ctx)
 	b.observe.stage(ctx, stageQueue, arrived)
