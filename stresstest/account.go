@@ -37,3 +37,15 @@ func Token(key []byte, n int) string {
 	raw := binary.BigEndian.AppendUint64(make([]byte, 0, 8+sha256.Size), uint64(n))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(raw))
 }
+
+// sessionID returns the id under which the list of a person's sessions shows
+// the one of a token: 63 bits of the token's digest, in decimal. It is empty
+// for what is no token.
+func sessionID(token string) string {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return ""
+	}
+	digest := sha256.Sum256(raw)
+	return strconv.FormatUint(binary.BigEndian.Uint64(digest[:8])>>1, 10)
+}

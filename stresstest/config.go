@@ -22,9 +22,12 @@ type Config struct {
 
 	// Rate is how many requests are due in a second. Default 1000.
 	Rate float64
-	// Duration is how long they are. Default 30 s, at most a day.
+	// Rates, where set, takes the place of Rate: steps, or a ramp.
+	Rates Rates
+	// Duration is how long they are, at each step. Default 30 s, all together
+	// at most a day.
 	Duration time.Duration
-	// Warmup is how long requests are sent at the same rate before that,
+	// Warmup is how long requests are sent at the first rate before that,
 	// without being counted. They are other requests than those counted.
 	Warmup time.Duration
 	// Workers is how many requests can be under way at once. Default 1000, at
@@ -36,6 +39,8 @@ type Config struct {
 	// Dist says which of them requests are about, Mix what they do.
 	Dist Dist
 	Mix  Mix
+	// Think is how long a worker rests after each answer.
+	Think Think
 	// Seed makes a run draw other accounts and operations than another.
 	Seed uint64
 
@@ -125,6 +130,9 @@ func (c Config) Check() error {
 	if len(c.SessionKey) > 0 && c.SessionsFile != "" {
 		return errors.New("sessions: a session key makes every session, so that no file of kept ones is needed: give one of the two")
 	}
+	if c.Mix.has(page) && strings.HasPrefix(c.Target, "tcp://") {
+		return fmt.Errorf("mix %s: page has no packet, and a tcp:// target takes nothing else; want an http:// target for it", c.Mix)
+	}
 	for _, s := range c.SLOs {
 		if err := s.check(c.Mix); err != nil {
 			return err
@@ -143,8 +151,8 @@ func (c Config) checkLoad() error {
 	switch {
 	case !(c.Rate > 0 && c.Rate <= maxRate): // which NaN is not
 		return fmt.Errorf("rate %v: want more than 0 and up to %d requests a second", c.Rate, maxRate)
-	case c.Duration <= 0 || c.Duration > maxDuration:
-		return fmt.Errorf("duration %v: want more than 0 and up to %v", c.Duration, maxDuration)
+	case c.Duration <= 0 || c.Duration > maxDuration || c.whole() > maxDuration:
+		return fmt.Errorf("duration %v: want more than 0 and all steps together up to %v", c.Duration, maxDuration)
 	case c.Warmup < 0 || c.Warmup > maxDuration:
 		return fmt.Errorf("warmup %v: want from 0 to %v", c.Warmup, maxDuration)
 	case c.Workers < 1 || c.Workers > maxWorkers:

@@ -10,12 +10,12 @@ import (
 )
 
 //go:embed report.html
-var page string
+var reportPage string
 
 // HTML writes the report as one page that needs nothing else, neither files
 // nor scripts nor a network.
 func (r *Report) HTML(w io.Writer) error {
-	t, err := template.New("report").Funcs(template.FuncMap{"ms": showMS, "number": showNumber}).Parse(page)
+	t, err := template.New("report").Funcs(template.FuncMap{"ms": showMS, "number": showNumber}).Parse(reportPage)
 	if err != nil {
 		return fmt.Errorf("parse report page: %w", err)
 	}
