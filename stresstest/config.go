@@ -75,6 +75,8 @@ type Config struct {
 	// Command, Version and Machine are put into the report: how the driver
 	// was called, which build it is, and where it ran.
 	Command, Version, Machine string
+	// Notes are put into the report too.
+	Notes []string
 
 	dial  dialFunc // net.Dialer's where nil
 	plain bool     // leaves timers as they are
@@ -193,6 +195,9 @@ func (c Config) agent() string { return "gatehouse-stresstest/" + cmp.Or(c.Versi
 func (c Config) openTarget(ctx context.Context) (target, error) {
 	if address, ok := strings.CutPrefix(c.Target, "tcp://"); ok {
 		return openTCP(ctx, address, c)
+	}
+	if err := checkFiles(c.Workers, openFiles()); err != nil {
+		return nil, err
 	}
 	return openHTTP(ctx, c)
 }

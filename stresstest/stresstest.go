@@ -218,7 +218,7 @@ func (r *run) observe(res result) {
 // newReport returns a report with what is known before a run.
 func (r *run) newReport() *Report {
 	cfg := r.cfg
-	notes := append([]string{passwordsNote(cfg.Users)}, r.notes...)
+	notes := append([]string{passwordsNote(cfg.Users)}, append(r.notes, cfg.Notes...)...)
 	report := &Report{
 		Command: cfg.Command, Version: cfg.Version, Machine: cfg.Machine, Target: cfg.Target,
 		Workers: cfg.Workers, Users: cfg.Users, Dist: cfg.Dist.String(),
