@@ -3,6 +3,7 @@ package stresstest
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -78,8 +79,9 @@ type Config struct {
 	// Notes are put into the report too.
 	Notes []string
 
-	dial  dialFunc // net.Dialer's where nil
-	plain bool     // leaves timers as they are
+	dial  dialFunc       // net.Dialer's where nil
+	roots *x509.CertPool // those of the system where nil
+	plain bool           // leaves timers as they are
 }
 
 // Observation is one measured request that finished.

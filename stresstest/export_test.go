@@ -2,6 +2,7 @@ package stresstest
 
 import (
 	"context"
+	"crypto/x509"
 	"io"
 	"net"
 	"time"
@@ -122,4 +123,16 @@ func Workers(ctx context.Context, cfg Config) (worker func(number int) func(i in
 			return err
 		}
 	}, t.close, nil
+}
+
+// CheckFiles is checkFiles.
+func CheckFiles(workers int, limit uint64) error { return checkFiles(workers, limit) }
+
+// WarningsOf are those that a report gives rise to.
+func (r *Report) WarningsOf() []string { return r.warnings() }
+
+// Trusting makes a run trust certificates of roots alone.
+func (c Config) Trusting(roots *x509.CertPool) Config {
+	c.roots = roots
+	return c
 }

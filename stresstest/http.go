@@ -39,7 +39,7 @@ func openHTTP(ctx context.Context, cfg Config) (*httpTarget, error) {
 	t := &httpTarget{base: base, address: hostPort(base), dial: cfg.dial,
 		common: " HTTP/1.1\r\nHost: " + base.Host + "\r\nUser-Agent: " + cfg.agent() + "\r\n"}
 	if base.Scheme == "https" {
-		t.tls = &tls.Config{ServerName: base.Hostname(), NextProtos: []string{"http/1.1"}}
+		t.tls = &tls.Config{RootCAs: cfg.roots, ServerName: base.Hostname(), NextProtos: []string{"http/1.1"}}
 	}
 	for range max(cfg.Workers, loginWorkers) {
 		t.clients = append(t.clients, &httpClient{conn: httpConn{target: t}})

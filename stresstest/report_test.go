@@ -43,7 +43,7 @@ func sample() *stresstest.Report {
 		DriverLag: percentiles(0.05), Warnings: []string{"9 requests were not sent"}, Rates: "50..150/10s", Think: "50ms..2s",
 		Steps:     []stresstest.StepReport{{FromS: 0, ToS: 5, RateFrom: 50, RateTo: 100, RateAchieved: 80, OpReport: step}},
 		Intervals: []stresstest.Interval{{FromS: 0, ToS: 1, Latency: map[string]stresstest.Percentiles{"total": percentiles(1.125)}}},
-		Stages: []stresstest.Stage{{Tier: "webserver", Stage: "http", Op: "profile", Count: 990, P50: 0.5, P99: 0.99}},
+		Stages:    []stresstest.Stage{{Tier: "webserver", Stage: "http", Op: "profile", Count: 990, P50: 0.5, P99: 0.99}},
 		Timeline: []stresstest.Moment{
 			{Second: 1, Rate: 100, P50: 1.125, P99: 4.5},
 			{Second: 2, Rate: 98.2, P50: 1.5, P99: 250, Errors: 3, Waiting: 7, NotSent: 9},
