@@ -7,6 +7,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
+
+	"gatehouse/protocol/packet"
 )
 
 // maxUsers bounds the number of generated accounts: the number has eight
@@ -48,4 +51,14 @@ func sessionID(token string) string {
 	}
 	digest := sha256.Sum256(raw)
 	return strconv.FormatUint(binary.BigEndian.Uint64(digest[:8])>>1, 10)
+}
+
+// subject returns the user id that a token names, empty for what is no token.
+// A line break in one, which its decoding would pass over, would end the line
+// of a request.
+func subject(token string) string {
+	if strings.ContainsAny(token, "\r\n") {
+		return ""
+	}
+	return packet.TokenSubject(packet.Secret(token))
 }

@@ -21,7 +21,7 @@ func (c *Comparison) JSON(w io.Writer) error {
 // Text writes the comparison for a terminal.
 func (c *Comparison) Text(w io.Writer) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%d runs as the base, %d new; %s\n\n", c.BaseRuns, c.NewRuns, c.spreadInWords())
+	fmt.Fprintf(&b, "runs: %d as the base, %d new; %s\n\n", c.BaseRuns, c.NewRuns, c.spreadInWords())
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "op\tmetric\tbase\t\tnew\t\tchange\tspread\t\t")
 	for _, ch := range c.Changes {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"gatehouse/protocol/packet"
 )
 
 // requestTimeout bounds a request, from when it is sent to the end of its
@@ -253,7 +251,7 @@ func (s *scenario) checkPerson(account int, token string, p person) error {
 	if want := Username(account); p.username != want {
 		return wrongAnswer("asked for %s, the answer shows %q", want, p.username)
 	}
-	if want := packet.TokenSubject(packet.Secret(token)); p.id != want || want == "" {
+	if want := subject(token); p.id != want || want == "" {
 		return wrongAnswer("%s has a token of user id %q, the answer shows id %q", p.username, want, p.id)
 	}
 	return nil
