@@ -4,5 +4,5 @@ package stresstest
 
 import "net"
 
-// isClosed returns false, because nothing portable tells it without waiting.
-func isClosed(net.Conn) bool { return false }
+// isStale returns false, because nothing portable tells it without waiting.
+func isStale(net.Conn) bool { return false }

@@ -8,10 +8,12 @@ import (
 	"syscall"
 )
 
-// isClosed tells whether the other side has closed a connection that nothing
-// is under way on, without waiting and without taking anything from it.
-func isClosed(conn net.Conn) bool {
-	if secured, ok := conn.(*tls.Conn); ok {
+// isStale tells whether the other side has closed a connection on which
+// nothing is under way, or has said something that nobody asked for, without
+// waiting and without taking anything from it. TLS may have words of its own.
+func isStale(conn net.Conn) bool {
+	secured, isTLS := conn.(*tls.Conn)
+	if isTLS {
 		conn = secured.NetConn()
 	}
 	c, ok := conn.(syscall.Conn)
@@ -22,12 +24,16 @@ func isClosed(conn net.Conn) bool {
 	if err != nil {
 		return true
 	}
-	var n int
-	var failed error
+	stale := false
 	err = raw.Read(func(fd uintptr) bool {
 		var b [1]byte
-		n, _, failed = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+		switch n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK); {
+		case err == nil:
+			stale = n == 0 || !isTLS
+		default:
+			stale = err != syscall.EAGAIN && err != syscall.EINTR
+		}
 		return true
 	})
-	return err != nil || failed == nil && n == 0 || failed != nil && failed != syscall.EAGAIN && failed != syscall.EINTR
+	return stale || err != nil
 }

@@ -32,11 +32,12 @@ type httpConn struct {
 	out    []byte           // the request
 	body   []byte           // of the answer
 
-	watched context.Context // whose end breaks off what is under way
+	used    time.Time // when the last request began
 	unwatch func() bool
 
-	mu   sync.Mutex // guards conn, which the end of watched interrupts
-	conn net.Conn   // nil until it is needed, and after a failure
+	mu      sync.Mutex      // guards the fields below, which only the worker changes
+	watched context.Context // whose end breaks off what is under way
+	conn    net.Conn        // nil until it is needed, and after a failure
 }
 
 // answer is an answer with its body, which holds until the next request.
@@ -45,16 +46,22 @@ type answer struct {
 	body []byte
 }
 
+// longIdle is after which time a kept connection is looked at before it is used.
+// Some servers say that they are about to close one.
+const longIdle = time.Second
+
 // errTooLong means that the body of an answer is longer than maxAnswer.
 var errTooLong = errors.New("more than can be an answer")
 
 // exchange sends the request in c.out and reads the answer. The error of a
 // connection is a failure, errTooLong that of an answer.
 func (c *httpConn) exchange(ctx context.Context, method string) (answer, error) {
-	deadline := time.Now().Add(requestTimeout)
+	now := time.Now()
+	careful := method != http.MethodGet || now.Sub(c.used) > longIdle
+	c.used = now
 	c.watch(ctx)
 	for {
-		fresh, err := c.ready(ctx, method, deadline)
+		fresh, err := c.ready(ctx, careful, now.Add(requestTimeout))
 		if err != nil {
 			return answer{}, transportFailure(err)
 		}
@@ -79,10 +86,14 @@ func (c *httpConn) watch(ctx context.Context) {
 	if c.unwatch != nil {
 		c.unwatch()
 	}
-	c.watched, c.unwatch = ctx, context.AfterFunc(ctx, func() {
+	c.mu.Lock()
+	c.watched = ctx
+	c.mu.Unlock()
+	c.unwatch = context.AfterFunc(ctx, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.conn != nil {
+		// The end of one that is watched no more may be told late.
+		if c.conn != nil && c.watched == ctx {
 			// A connection that cannot take it fails what is under way anyway.
 			_ = c.conn.SetDeadline(time.Unix(1, 0))
 		}
@@ -91,8 +102,8 @@ func (c *httpConn) watch(ctx context.Context) {
 
 // ready makes sure that there is a connection, which has until deadline, and
 // reports whether it is a new one.
-func (c *httpConn) ready(ctx context.Context, method string, deadline time.Time) (fresh bool, err error) {
-	if c.conn != nil && !c.usable(method, deadline) {
+func (c *httpConn) ready(ctx context.Context, careful bool, deadline time.Time) (fresh bool, err error) {
+	if c.conn != nil && !c.usable(careful, deadline) {
 		c.drop()
 	}
 	if c.conn == nil {
@@ -109,13 +120,14 @@ func (c *httpConn) ready(ctx context.Context, method string, deadline time.Time)
 	return fresh, nil
 }
 
-// usable gives the kept connection its deadline. What is sent once only must
-// not meet a connection that was closed while nobody looked at it.
-func (c *httpConn) usable(method string, deadline time.Time) bool {
+// usable gives the kept connection its deadline, and looks at it where it must
+// be careful: what is sent once only must not meet a connection that was closed
+// while nobody looked.
+func (c *httpConn) usable(careful bool, deadline time.Time) bool {
 	if c.reader.Buffered() > 0 || c.conn.SetDeadline(deadline) != nil {
 		return false
 	}
-	return method == http.MethodGet || !isClosed(c.conn)
+	return !careful || !isStale(c.conn)
 }
 
 // open makes a new connection.

@@ -95,6 +95,7 @@ func TestAnswersOfEveryFormAreRead(t *testing.T) {
 		"with a length": {ok("", body), 1},
 		"in chunks":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("10\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n", body[:16], len(body)-16, body[16:]), 1},
 		"after hints":   {"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" + ok("", body), 1},
+		"and more":      {ok("", body) + "HTTP/1.1 408 Request Timeout\r\n\r\n", 4},
 		"and the end":   {ok("Connection: close\r\n", body), 4},
 	} {
 		t.Run(name, func(t *testing.T) {

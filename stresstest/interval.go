@@ -39,7 +39,7 @@ func (v *intervals) add(rec *recorder, to time.Duration) {
 	for _, op := range rec.mix.all() {
 		v.ops[op].merge(rec.second[op])
 	}
-	// A timer is late by some microseconds, and may be early by none.
+	// The last one may be as much shorter as the last moment may be.
 	if to-v.begin < v.length-minMoment || len(v.done) == maxIntervals {
 		return
 	}

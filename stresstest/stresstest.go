@@ -1,18 +1,18 @@
 // Package stresstest sends requests to a running Gatehouse on an open
 // schedule, checks every answer, and reports how long the right ones took. It
-// is a black box's user: it knows the JSON API and the packets, and nothing
-// of how either tier works.
+// is a black box's user: it knows the JSON API, one page and the packets, and
+// nothing of how either tier works.
 //
 // # What is measured
 //
-// Request i is due at t0 + i/rate, whatever became of the requests before
-// it. Latency counts from then, service time from when the request was really
-// sent; where the driver's workers are all busy the difference is the wait for
-// one. Percentiles are of the requests that succeeded. How a request failed is
-// counted by code, and a success whose content is wrong is a failure. A
-// request is not sent when no worker became free within ten seconds, or by the
-// end of the run: these are counted apart, and a service level for errors
-// counts them as errors.
+// Request i is due at t0 + i/rate, or where the integral of a changing rate
+// is i, whatever became of the requests before it. Latency counts from then,
+// service time from when the request was really sent; where the driver's
+// workers are all busy the difference is the wait for one. Percentiles are of
+// the requests that succeeded. How a request failed is counted by code, and a
+// success whose content is wrong is a failure. A request is not sent when no
+// worker became free within ten seconds, or by the end of the run: these are
+// counted apart, and a service level for errors counts them as errors.
 //
 // # What a right answer is
 //
@@ -23,6 +23,10 @@
 // acknowledged before the request was sent, nor one that was never written. A
 // nickname without SEQ counts as SEQ 0. Updates whose outcome is unknown may
 // show up at any later time. One driver at a time may write to an account.
+//
+// The list of a person's sessions is right when the current one is that of the
+// token, a page when it names the person and nobody else, and a logout when its
+// session is dead afterwards.
 package stresstest
 
 import (

@@ -124,6 +124,9 @@ func TestBackendIsDrivenByPackets(t *testing.T) {
 		r.Ops["update"].Succeeded == 0 || r.Ops["login"].Succeeded == 0 {
 		t.Errorf("%+v, examples %v", r.Total, r.Examples)
 	}
+	if r.DriverCPU.Share <= 0 || r.DriverCPU.Share > 1 || r.DriverCPU.Processors != runtime.NumCPU() || r.DriverLag.P50 <= 0 {
+		t.Errorf("the driver's own part is %+v, its lag %+v", r.DriverCPU, r.DriverLag)
+	}
 	// The server's goroutines of closed connections need a moment.
 	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; {
 		if time.Now().After(deadline) {

@@ -53,8 +53,8 @@ func main() {
 	err := map[string]func() error{
 		"":          func() error { return compare(os.Stdout, s) },
 		"handler":   serve,
-		"gatehouse": func() error { return print(gatehouse(target, s)) },
-		"vegeta":    func() error { return print(vegeta(target, s)) },
+		"gatehouse": func() error { return tell(gatehouse(target, s)) },
+		"vegeta":    func() error { return tell(vegeta(target, s)) },
 	}[role]()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "driver:", err)
@@ -62,8 +62,8 @@ func main() {
 	}
 }
 
-// print is how the process of a driver tells what it measured.
-func print(m measured, err error) error {
+// tell is how the process of a driver tells what it measured.
+func tell(m measured, err error) error {
 	if err != nil {
 		return err
 	}
