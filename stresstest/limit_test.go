@@ -82,8 +82,8 @@ func TestRunIsCutIntoIntervals(t *testing.T) {
 			time.Sleep(time.Duration(1+int(time.Since(t0)/(2*time.Second))) * time.Millisecond)
 			return false
 		}
-		r := run(t, s, load(t, 10, 118*time.Second, 10)) // more than 60 s: of two seconds each
-		if len(r.Intervals) != 59 {
+		r := run(t, s, load(t, 10, 62*time.Second, 10)) // more than 60 s: of two seconds each
+		if len(r.Intervals) != 31 {
 			t.Fatalf("%d intervals", len(r.Intervals))
 		}
 		for i, v := range r.Intervals {

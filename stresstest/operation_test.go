@@ -170,7 +170,7 @@ func TestLogoutWhoseSessionCannotBeLookedAtIsNoSuccess(t *testing.T) {
 
 func TestOneWrongPersonInTenThousandIsFoundEachTime(t *testing.T) {
 	t.Parallel()
-	spoilt(t, 10_000, 10_000, func(w http.ResponseWriter, _ *user) { answer(w, 200, other) })
+	spoilt(t, 7_000, 10_000, func(w http.ResponseWriter, _ *user) { answer(w, 200, other) })
 }
 
 func TestPageHasNoPacket(t *testing.T) {
