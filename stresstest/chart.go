@@ -83,7 +83,7 @@ func (c *chart) label(x float64, text string) { c.xLabels = append(c.xLabels, la
 
 // labelSeconds labels the x axis with whole seconds at round distances.
 func (c *chart) labelSeconds() {
-	step := max(1, roundUp((c.highX-c.lowX)/6))
+	step := max(1, roundUp((c.highX-c.lowX)/8))
 	for x := math.Ceil(c.lowX/step) * step; x <= c.highX; x += step {
 		c.label(x, strconv.FormatFloat(x, 'f', -1, 64)+" s")
 	}
