@@ -76,7 +76,7 @@ func (e *engine) run(ctx context.Context, t0 time.Time) {
 
 // work is one worker.
 func (e *engine) work(ctx context.Context, worker int, t0 time.Time, count int64) {
-	w := work{engine: e, worker: worker, pick: e.picker(), do: e.doer(worker), end: t0.Add(e.schedule.duration), timer: time.NewTimer(time.Hour)}
+	w := shift{engine: e, worker: worker, pick: e.picker(), do: e.doer(worker), end: t0.Add(e.schedule.duration), timer: time.NewTimer(time.Hour)}
 	defer w.timer.Stop()
 	rest := e.think(worker)
 	for i := e.next.Add(1) - 1; i < count; i = e.next.Add(1) - 1 {
@@ -102,8 +102,8 @@ func (e *engine) work(ctx context.Context, worker int, t0 time.Time, count int64
 	}
 }
 
-// work is what one worker has in its hands.
-type work struct {
+// shift is what one worker has in its hands during a run.
+type shift struct {
 	*engine
 	worker int
 	pick   func(i int64) request
@@ -113,7 +113,7 @@ type work struct {
 }
 
 // sleep reports false if ctx ended meanwhile.
-func (w *work) sleep(ctx context.Context, d time.Duration) bool {
+func (w *shift) sleep(ctx context.Context, d time.Duration) bool {
 	w.timer.Reset(d)
 	select {
 	case <-w.timer.C:
@@ -124,7 +124,7 @@ func (w *work) sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // send sends a request that is due.
-func (w *work) send(ctx context.Context, r result, due time.Time) {
+func (w *shift) send(ctx context.Context, r result, due time.Time) {
 	giveUp := due.Add(maxWait)
 	if w.end.Before(giveUp) {
 		giveUp = w.end
