@@ -5,10 +5,10 @@ GO ?= go
 # The inner loop leaves out the tests that drive whole processes and a browser.
 E2E = gatehouse/internal/e2e
 
-.PHONY: help run build test test-deps check lint fuzz clean
+.PHONY: help run build test test-deps check lint fuzz bench-driver clean
 
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: build ## Build and start both tiers on the embedded default; prints a URL
 	@exec ./bin/gatehouse serve $(ARGS)
@@ -37,6 +37,9 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	    echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 	  done; \
 	done
+
+bench-driver: ## Compare what a request costs our load driver and vegeta; DRIVERARGS="-rate 1000 -rounds 9"
+	@mkdir -p bin && cd bench/driver && $(GO) build -o ../../bin/bench-driver . && exec ../../bin/bench-driver $(DRIVERARGS)
 
 clean: ## Remove what was built
 	rm -rf bin

@@ -7,6 +7,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
+
+	"gatehouse/protocol/packet"
 )
 
 // maxUsers bounds the number of generated accounts: the number has eight
@@ -36,4 +39,26 @@ func Token(key []byte, n int) string {
 	mac.Write(strconv.AppendInt(nil, int64(n), 10))
 	raw := binary.BigEndian.AppendUint64(make([]byte, 0, 8+sha256.Size), uint64(n))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(raw))
+}
+
+// sessionID returns the id under which the list of a person's sessions shows
+// the one of a token: 63 bits of the token's digest, in decimal. It is empty
+// for what is no token.
+func sessionID(token string) string {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return ""
+	}
+	digest := sha256.Sum256(raw)
+	return strconv.FormatUint(binary.BigEndian.Uint64(digest[:8])>>1, 10)
+}
+
+// subject returns the user id that a token names, empty for what is no token.
+// A line break in one, which its decoding would pass over, would end the line
+// of a request.
+func subject(token string) string {
+	if strings.ContainsAny(token, "\r\n") {
+		return ""
+	}
+	return packet.TokenSubject(packet.Secret(token))
 }

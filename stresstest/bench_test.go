@@ -34,7 +34,7 @@ func BenchmarkRequest(b *testing.B) {
 			b.ReportAllocs()
 			var workers, next atomic.Int64
 			b.RunParallel(func(pb *testing.PB) {
-				send := worker(int(workers.Add(1)))
+				send := worker(int(workers.Add(1)) - 1)
 				for pb.Next() {
 					if err := send(next.Add(1)); err != nil {
 						b.Error(err)

@@ -9,9 +9,9 @@ import (
 // The size of a chart and of the margins that its labels stand in, in SVG
 // units.
 const (
-	chartWidth, chartHeight  = 720.0, 200.0
-	marginLeft, marginBottom = 64.0, 22.0
-	marginTop, marginRight   = 8.0, 16.0
+	chartWidth, chartHeight  = 640.0, 220.0
+	marginLeft, marginBottom = 56.0, 24.0
+	marginTop, marginRight   = 8.0, 20.0
 )
 
 // point is a place in a chart, in the units of what it shows.
@@ -24,6 +24,11 @@ type chart struct {
 	Lines  []line
 	XTicks []tick
 	YTicks []tick
+
+	// Left, Right, Bottom and Label are where the area of the lines ends and
+	// the labels of the x axis stand.
+	Left, Right, Bottom, Label float64
+	Width, Height              float64
 
 	logarithmic bool
 	lowX, highX float64
@@ -52,6 +57,8 @@ type label struct {
 // newChart returns an empty chart whose y axis is logarithmic or begins at 0.
 func newChart(title string, logarithmic bool) *chart {
 	return &chart{Title: title, logarithmic: logarithmic,
+		Left: marginLeft, Right: chartWidth - marginRight, Bottom: chartHeight - marginBottom, Label: chartHeight - 6,
+		Width: chartWidth, Height: chartHeight,
 		lowX: math.Inf(1), highX: math.Inf(-1), lowY: math.Inf(1), highY: math.Inf(-1)}
 }
 
@@ -74,11 +81,11 @@ func (c *chart) add(name string, points []point) {
 // label writes text below a place of the x axis.
 func (c *chart) label(x float64, text string) { c.xLabels = append(c.xLabels, label{x, text}) }
 
-// labelSeconds labels the x axis with six seconds.
+// labelSeconds labels the x axis with whole seconds at round distances.
 func (c *chart) labelSeconds() {
-	for i := range 6 {
-		x := c.lowX + (c.highX-c.lowX)*float64(i)/5
-		c.label(x, strconv.FormatFloat(math.Round(x), 'f', -1, 64)+" s")
+	step := max(1, roundUp((c.highX-c.lowX)/8))
+	for x := math.Ceil(c.lowX/step) * step; x <= c.highX; x += step {
+		c.label(x, strconv.FormatFloat(x, 'f', -1, 64)+" s")
 	}
 }
 

@@ -3,6 +3,7 @@ package stresstest
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -22,9 +23,12 @@ type Config struct {
 
 	// Rate is how many requests are due in a second. Default 1000.
 	Rate float64
-	// Duration is how long they are. Default 30 s, at most a day.
+	// Rates, where set, takes the place of Rate: steps, or a ramp.
+	Rates Rates
+	// Duration is how long they are, at each step. Default 30 s, all together
+	// at most a day.
 	Duration time.Duration
-	// Warmup is how long requests are sent at the same rate before that,
+	// Warmup is how long requests are sent at the first rate before that,
 	// without being counted. They are other requests than those counted.
 	Warmup time.Duration
 	// Workers is how many requests can be under way at once. Default 1000, at
@@ -36,6 +40,8 @@ type Config struct {
 	// Dist says which of them requests are about, Mix what they do.
 	Dist Dist
 	Mix  Mix
+	// Think is how long a worker rests after each answer.
+	Think Think
 	// Seed makes a run draw other accounts and operations than another.
 	Seed uint64
 
@@ -70,9 +76,12 @@ type Config struct {
 	// Command, Version and Machine are put into the report: how the driver
 	// was called, which build it is, and where it ran.
 	Command, Version, Machine string
+	// Notes are put into the report too.
+	Notes []string
 
-	dial  dialFunc // net.Dialer's where nil
-	plain bool     // leaves timers as they are
+	dial  dialFunc       // net.Dialer's where nil
+	roots *x509.CertPool // those of the system where nil
+	plain bool           // leaves timers as they are
 }
 
 // Observation is one measured request that finished.
@@ -125,6 +134,9 @@ func (c Config) Check() error {
 	if len(c.SessionKey) > 0 && c.SessionsFile != "" {
 		return errors.New("sessions: a session key makes every session, so that no file of kept ones is needed: give one of the two")
 	}
+	if c.Mix.has(page) && strings.HasPrefix(c.Target, "tcp://") {
+		return fmt.Errorf("mix %s: page has no packet, and a tcp:// target takes nothing else; want an http:// target for it", c.Mix)
+	}
 	for _, s := range c.SLOs {
 		if err := s.check(c.Mix); err != nil {
 			return err
@@ -143,8 +155,8 @@ func (c Config) checkLoad() error {
 	switch {
 	case !(c.Rate > 0 && c.Rate <= maxRate): // which NaN is not
 		return fmt.Errorf("rate %v: want more than 0 and up to %d requests a second", c.Rate, maxRate)
-	case c.Duration <= 0 || c.Duration > maxDuration:
-		return fmt.Errorf("duration %v: want more than 0 and up to %v", c.Duration, maxDuration)
+	case c.Duration <= 0 || c.Duration > maxDuration || c.whole() > maxDuration:
+		return fmt.Errorf("duration %v: want more than 0 and all steps together up to %v", c.Duration, maxDuration)
 	case c.Warmup < 0 || c.Warmup > maxDuration:
 		return fmt.Errorf("warmup %v: want from 0 to %v", c.Warmup, maxDuration)
 	case c.Workers < 1 || c.Workers > maxWorkers:
@@ -185,6 +197,9 @@ func (c Config) agent() string { return "gatehouse-stresstest/" + cmp.Or(c.Versi
 func (c Config) openTarget(ctx context.Context) (target, error) {
 	if address, ok := strings.CutPrefix(c.Target, "tcp://"); ok {
 		return openTCP(ctx, address, c)
+	}
+	if err := checkFiles(c.Workers, openFiles()); err != nil {
+		return nil, err
 	}
 	return openHTTP(ctx, c)
 }

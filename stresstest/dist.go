@@ -71,8 +71,9 @@ func (d Dist) drawer(r *rand.Rand, population int) func() int {
 	return func() int { return 1 + r.IntN(population) }
 }
 
-// request is one request of a run: what it does, and for whom. A login is
-// of the account whose; any other operation is of the holder at that place.
+// request is one request of a run: what it does, and for whom. A login or
+// logout is of the account whose; any other operation is of the holder at that
+// place.
 type request struct {
 	op    operation
 	whose int
@@ -84,8 +85,8 @@ type plan struct {
 	seed uint64
 	mix  Mix
 	dist Dist
-	// everybody is how many accounts a login may be of, and holders how many
-	// any other operation: those who have a session.
+	// everybody is how many accounts a login or logout may be of, and holders
+	// how many any other operation: those who have a session.
 	everybody, holders int
 }
 
@@ -100,7 +101,7 @@ func (p plan) picker() func(i int64) request {
 	return func(i int64) request {
 		source.Seed(p.seed, scatter(uint64(i)))
 		op := p.mix.at(r.IntN(sum))
-		if op == login {
+		if op.anybodys() {
 			return request{op, anybody()}
 		}
 		return request{op, holder()}

@@ -25,9 +25,12 @@ type engine struct {
 	workers  int
 	// picker returns a function for one worker that tells what request i is.
 	picker func() func(i int64) request
-	// do sends a request, tells when it was really sent, and returns
-	// errNotSent where that took until giveUp.
-	do func(ctx context.Context, r request, giveUp time.Time) (sent time.Time, err error)
+	// doer returns what sends the requests of one worker, tells when each was
+	// really sent and answered, and returns errNotSent where that took until
+	// giveUp.
+	doer func(worker int) func(ctx context.Context, r request, giveUp time.Time) (times, error)
+	// think draws how long a worker rests after an answer; nil for not at all.
+	think func(worker int) func() time.Duration
 	// record is told of every request that is over, by the worker's number.
 	record func(worker int, r result)
 	// punctual keeps timers from being late.
@@ -44,6 +47,12 @@ type result struct {
 	latency, service time.Duration
 	// err is why it did not succeed; errNotSent leaves the times 0.
 	err error
+	// section is that of the schedule in which it was due.
+	section int
+	// waited tells that a worker waited for the moment at which it was due,
+	// and lag how much later that worker went on: what the driver itself adds.
+	waited bool
+	lag    time.Duration
 }
 
 // run sends the whole schedule, which starts at t0, and waits for the
@@ -58,7 +67,7 @@ func (e *engine) run(ctx context.Context, t0 time.Time) {
 	stop, stopped := context.WithCancel(ctx)
 	var helper sync.WaitGroup
 	if e.punctual {
-		helper.Go(func() { wakeOften(stop, e.schedule, t0) })
+		helper.Go(func() { wakeOften(stop, &e.schedule, t0) })
 	}
 	workers.Wait()
 	stopped()
@@ -67,42 +76,68 @@ func (e *engine) run(ctx context.Context, t0 time.Time) {
 
 // work is one worker.
 func (e *engine) work(ctx context.Context, worker int, t0 time.Time, count int64) {
-	pick := e.picker()
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	end := t0.Add(e.schedule.duration)
+	w := shift{engine: e, worker: worker, pick: e.picker(), do: e.doer(worker), end: t0.Add(e.schedule.duration), timer: time.NewTimer(time.Hour)}
+	defer w.timer.Stop()
+	rest := e.think(worker)
 	for i := e.next.Add(1) - 1; i < count; i = e.next.Add(1) - 1 {
-		due, now := t0.Add(e.schedule.due(i)), time.Now()
+		at := e.schedule.due(i)
+		due, now := t0.Add(at), time.Now()
+		res := result{section: e.schedule.section(at)}
 		switch wait := due.Sub(now); {
 		case wait > 0:
-			timer.Reset(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
+			if !w.sleep(ctx, wait) {
 				return
 			}
-		case ctx.Err() != nil, -wait > maxWait, !now.Before(end):
-			e.record(worker, result{request: pick(i), err: errNotSent})
+			res.waited, res.lag = true, time.Since(due)
+		case ctx.Err() != nil, -wait > maxWait, !now.Before(w.end):
+			res.request, res.err = w.pick(i), errNotSent
+			e.record(worker, res)
 			continue
 		}
-		e.send(ctx, worker, pick(i), due, end)
+		res.request = w.pick(i)
+		w.send(ctx, res, due)
+		if rest != nil && !w.sleep(ctx, min(rest(), time.Until(w.end))) {
+			return
+		}
+	}
+}
+
+// shift is what one worker has in its hands during a run.
+type shift struct {
+	*engine
+	worker int
+	pick   func(i int64) request
+	do     func(ctx context.Context, r request, giveUp time.Time) (times, error)
+	end    time.Time // of the schedule
+	timer  *time.Timer
+}
+
+// sleep reports false if ctx ended meanwhile.
+func (w *shift) sleep(ctx context.Context, d time.Duration) bool {
+	w.timer.Reset(d)
+	select {
+	case <-w.timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
 // send sends a request that is due.
-func (e *engine) send(ctx context.Context, worker int, r request, due, end time.Time) {
+func (w *shift) send(ctx context.Context, r result, due time.Time) {
 	giveUp := due.Add(maxWait)
-	if end.Before(giveUp) {
-		giveUp = end
+	if w.end.Before(giveUp) {
+		giveUp = w.end
 	}
-	sent, err := e.do(ctx, r, giveUp)
-	done := time.Now()
+	t, err := w.do(ctx, r.request, giveUp)
+	r.err = err
 	switch {
 	case errors.Is(err, errNotSent):
-		e.record(worker, result{request: r, err: errNotSent})
+		w.record(w.worker, r)
 	case err != nil && ctx.Err() != nil: // broken off
 	default:
-		e.record(worker, result{request: r, latency: done.Sub(due), service: done.Sub(sent), err: err})
+		r.latency, r.service = t.done.Sub(due), t.done.Sub(t.sent)
+		w.record(w.worker, r)
 	}
 }
 

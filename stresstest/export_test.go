@@ -2,6 +2,7 @@ package stresstest
 
 import (
 	"context"
+	"crypto/x509"
 	"io"
 	"net"
 	"time"
@@ -21,13 +22,39 @@ func (c Config) Bubbled(dial func(ctx context.Context, network, address string) 
 }
 
 // Due and Count are those of a schedule.
-func Due(rate float64, i int64) time.Duration { return schedule{rate: rate}.due(i) }
+func Due(rate float64, i int64) time.Duration {
+	s := constantly(rate, time.Hour)
+	return s.due(i)
+}
 
-func Count(rate float64, duration time.Duration) int64 { return schedule{rate, duration}.count() }
+func Count(rate float64, duration time.Duration) int64 {
+	s := constantly(rate, duration)
+	return s.count()
+}
 
 func DueBy(rate float64, duration, elapsed time.Duration) int64 {
-	return schedule{rate, duration}.dueBy(elapsed)
+	s := constantly(rate, duration)
+	return s.dueBy(elapsed)
 }
+
+// Dues returns when each request of a run is due, and in which section.
+func Dues(c Config) (dues []time.Duration, sections []int) {
+	s := c.schedule()
+	for i := range s.count() {
+		dues = append(dues, s.due(i))
+		sections = append(sections, s.section(s.due(i)))
+	}
+	return dues, sections
+}
+
+// DueByOf returns how many requests of a run are due by then.
+func DueByOf(c Config, elapsed time.Duration) int64 {
+	s := c.schedule()
+	return s.dueBy(elapsed)
+}
+
+// SessionID is that of a token in the list of sessions.
+func SessionID(token string) string { return sessionID(token) }
 
 // Pick returns operation and account of request i, of users accounts that
 // all have a session.
@@ -52,7 +79,8 @@ func Stages(before, after io.Reader) ([]Stage, error) {
 
 // WakeOften is wakeOften for a schedule that starts now.
 func WakeOften(ctx context.Context, rate float64, duration time.Duration) {
-	wakeOften(ctx, schedule{rate, duration}, time.Now())
+	s := constantly(rate, duration)
+	wakeOften(ctx, &s, time.Now())
 }
 
 // Written is what a run remembers of the updates of one account.
@@ -82,16 +110,29 @@ func Workers(ctx context.Context, cfg Config) (worker func(number int) func(i in
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &run{cfg: cfg, scenario: &scenario{target: t, written: newSequences(time.Now()), holders: derived(cfg.SessionKey, cfg.Users)}}
-	e := r.engine(PhaseRun, newRecorder(cfg.Mix))
+	r := &run{cfg: cfg, scenario: newScenario(t, cfg.Mix)}
+	r.scenario.holders = derived(cfg.SessionKey, cfg.Users)
+	e := r.engine(PhaseRun, newRecorder(cfg.Mix, 1))
 	return func(number int) func(i int64) error {
-		pick := e.picker()
+		pick, do := e.picker(), e.doer(number)
 		return func(i int64) error {
 			req := pick(i)
-			sent, err := e.do(ctx, req, time.Now().Add(time.Minute))
-			took := time.Since(sent)
+			at, err := do(ctx, req, time.Now().Add(time.Minute))
+			took := time.Since(at.sent)
 			e.record(number, result{request: req, latency: took, service: took, err: err})
 			return err
 		}
 	}, t.close, nil
+}
+
+// CheckFiles is checkFiles.
+func CheckFiles(workers int, limit uint64) error { return checkFiles(workers, limit) }
+
+// WarningsOf are those that a report gives rise to.
+func (r *Report) WarningsOf() []string { return r.warnings() }
+
+// Trusting makes a run trust certificates of roots alone.
+func (c Config) Trusting(roots *x509.CertPool) Config {
+	c.roots = roots
+	return c
 }

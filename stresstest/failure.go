@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 )
+
+// codeSignedOut is the target's word for a token without a session.
+const codeSignedOut = "unauthenticated"
 
 // Codes of failures that the driver itself gives a name. All others are
 // codes of the target.
@@ -50,10 +54,14 @@ func transportFailure(err error) error {
 	switch {
 	case errors.As(err, &op) && op.Op == "dial":
 		f.outcome = notApplied
-	case errors.Is(err, context.DeadlineExceeded):
+	case isTimeout(err):
 		f.code = codeTimeout
 	}
 	return f
+}
+
+func isTimeout(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // asFailure returns err as a failure. Every target returns failures; what is

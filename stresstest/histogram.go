@@ -89,6 +89,9 @@ func (t *tally) fail(code string, n int64) {
 
 // merge adds what another tally counted.
 func (t *tally) merge(other *tally) {
+	if other.finished+other.notSent == 0 {
+		return
+	}
 	t.finished += other.finished
 	t.notSent += other.notSent
 	t.failed += other.failed
@@ -104,6 +107,9 @@ func (t *tally) merge(other *tally) {
 
 // clear makes the tally as new.
 func (t *tally) clear() {
+	if t.finished+t.notSent == 0 {
+		return
+	}
 	latency, service := t.latency, t.service
 	latency.Reset()
 	service.Reset()

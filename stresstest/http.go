@@ -1,12 +1,11 @@
 package stresstest
 
 import (
-	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,20 +14,19 @@ import (
 	"time"
 )
 
-// maxAnswer bounds the body of an answer, in bytes. A profile is a few
-// hundred.
-const maxAnswer = 64 << 10
-
 // dialFunc connects, as net.Dialer.DialContext does.
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// httpTarget is a webserver, reached through its JSON API. A GET whose kept
-// connection turns out to be closed before any answer is sent again by
-// net/http, as browsers do; nothing else is ever sent twice.
+// httpTarget is a webserver, reached through its JSON API and its pages, with
+// one connection for each worker.
 type httpTarget struct {
-	transport       *http.Transport
-	sessions, user  *url.URL
-	agent, jsonType []string // header values, shared by all requests
+	base    *url.URL
+	address string // of the base, in the terms of net.Dial
+	tls     *tls.Config
+	dial    dialFunc
+	// common is what every request says after its first line.
+	common  string
+	clients []*httpClient
 }
 
 // openHTTP returns the target at a base URL, after connecting to it once, so
@@ -38,20 +36,43 @@ func openHTTP(ctx context.Context, cfg Config) (*httpTarget, error) {
 	if err != nil {
 		return nil, fmt.Errorf("target %q: %w", cfg.Target, err)
 	}
-	t := &httpTarget{
-		transport: newTransport(cfg.dial, cfg.Workers),
-		sessions:  &url.URL{Scheme: base.Scheme, Host: base.Host, Path: "/api/v1/sessions"},
-		user:      &url.URL{Scheme: base.Scheme, Host: base.Host, Path: "/api/v1/profile"},
-		agent:     []string{cfg.agent()},
-		jsonType:  []string{"application/json"},
+	t := &httpTarget{base: base, address: hostPort(base), dial: cfg.dial,
+		common: " HTTP/1.1\r\nHost: " + base.Host + "\r\nUser-Agent: " + cfg.agent() + "\r\n"}
+	if base.Scheme == "https" {
+		t.tls = &tls.Config{RootCAs: cfg.roots, ServerName: base.Hostname(), NextProtos: []string{"http/1.1"}}
+	}
+	for range max(cfg.Workers, loginWorkers) {
+		t.clients = append(t.clients, &httpClient{conn: httpConn{target: t}})
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	conn, err := cfg.dial(ctx, "tcp", hostPort(base))
+	conn, err := t.connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", cfg.Target, err)
 	}
 	return t, conn.Close()
+}
+
+// connect makes a connection to the webserver.
+func (t *httpTarget) connect(ctx context.Context) (net.Conn, error) {
+	conn, err := t.dial(ctx, "tcp", t.address)
+	if err != nil || t.tls == nil {
+		return conn, err
+	}
+	secured := tls.Client(conn, t.tls)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return secured, nil
+}
+
+func (t *httpTarget) client(worker int) client { return t.clients[worker] }
+
+// close ends the connections, whose requests are all over.
+func (t *httpTarget) close() {
+	for _, c := range t.clients {
+		c.conn.close()
+	}
 }
 
 // newTransport returns a transport that keeps a connection for every worker
@@ -73,81 +94,6 @@ func hostPort(u *url.URL) string {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
 	return net.JoinHostPort(u.Hostname(), port)
-}
-
-// userBody is a user in an answer.
-type userBody struct {
-	ID       string `json:"id"`
-	Username string `json:"username"`
-	Nickname string `json:"nickname"`
-}
-
-func (u userBody) person() person { return person{u.ID, u.Username, u.Nickname} }
-
-func (t *httpTarget) login(ctx context.Context, username, password string) (string, person, error) {
-	var answer struct {
-		Token string   `json:"token"`
-		User  userBody `json:"user"`
-	}
-	body := struct {
-		Username string `json:"username"`
-		Password string `json:"password"`
-	}{username, password}
-	err := t.call(ctx, http.MethodPost, t.sessions, "", body, http.StatusCreated, &answer)
-	return answer.Token, answer.User.person(), err
-}
-
-func (t *httpTarget) profile(ctx context.Context, token string) (person, error) {
-	var answer userBody
-	err := t.call(ctx, http.MethodGet, t.user, token, nil, http.StatusOK, &answer)
-	return answer.person(), err
-}
-
-func (t *httpTarget) update(ctx context.Context, token, nickname string) (person, error) {
-	var answer userBody
-	body := struct {
-		Nickname string `json:"nickname"`
-	}{nickname}
-	err := t.call(ctx, http.MethodPatch, t.user, token, body, http.StatusOK, &answer)
-	return answer.person(), err
-}
-
-func (t *httpTarget) close() { t.transport.CloseIdleConnections() }
-
-// call sends one request and decodes the answer, which must have the status
-// of its success.
-func (t *httpTarget) call(ctx context.Context, method string, u *url.URL, token string, body any, status int, into any) error {
-	r := &http.Request{Method: method, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"User-Agent": t.agent}}
-	if token != "" {
-		r.Header["Authorization"] = []string{"Bearer " + token}
-	}
-	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
-			return fmt.Errorf("encode request: %w", err)
-		}
-		r.Header["Content-Type"] = t.jsonType
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
-	}
-	answer, err := t.transport.RoundTrip(r.WithContext(ctx))
-	if err != nil {
-		return transportFailure(err)
-	}
-	defer answer.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return transportFailure(err)
-	case answer.StatusCode != status:
-		return refusal(answer, data)
-	case len(data) > maxAnswer:
-		return wrongAnswer("%s %s was answered with more than %d bytes", method, u.Path, maxAnswer)
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return wrongAnswer("%s %s was answered with a body that cannot be read: %w", method, u.Path, err)
-	}
-	return nil
 }
 
 // refusal is the failure of an answer that says it is one.

@@ -68,16 +68,27 @@ func (l LiveLine) moment() Moment {
 // less of it says nothing.
 const minMoment = 500 * time.Millisecond
 
-// watch tells once a second, from t0 until ctx ends, what rec counted and
-// how many requests wait.
-func watch(ctx context.Context, t0 time.Time, phase string, rec *recorder, e *engine, tell func(LiveLine)) {
+// watcher takes once a second what a phase has counted.
+type watcher struct {
+	phase string
+	rec   *recorder
+	e     *engine
+	// tell is told of each second; keep may look at what rec took in it.
+	tell func(LiveLine)
+	keep func(to time.Duration)
+}
+
+// watch tells from t0 until ctx ends.
+func (w *watcher) watch(ctx context.Context, t0 time.Time) {
 	last := t0
 	line := func() {
 		now := time.Now()
-		t := rec.takeSecond()
-		tell(LiveLine{Phase: phase, Elapsed: now.Sub(t0), Rate: float64(t.finished) / now.Sub(last).Seconds(),
+		w.rec.take()
+		t := w.rec.all
+		w.tell(LiveLine{Phase: w.phase, Elapsed: now.Sub(t0), Rate: float64(t.finished) / now.Sub(last).Seconds(),
 			P50: t.latency.quantile(50), P99: t.latency.quantile(99),
-			Errors: t.failed, Waiting: e.waiting(now.Sub(t0)), NotSent: t.notSent})
+			Errors: t.failed, Waiting: w.e.waiting(now.Sub(t0)), NotSent: t.notSent})
+		w.keep(now.Sub(t0))
 		last = now
 	}
 	timer := time.NewTimer(time.Until(t0.Add(time.Second)))

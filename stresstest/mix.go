@@ -2,6 +2,7 @@ package stresstest
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,14 +12,25 @@ type operation int
 
 // The operations, in the order in which reports show them.
 const (
-	login operation = iota
-	profile
-	update
+	login      operation = iota // log in with the password
+	profile                     // read one's profile
+	update                      // write one's nickname
+	page                        // read the page of one's profile, in HTML
+	sessions                    // list one's sessions
+	logout                      // end a session that the driver has made by a login
+	verify                      // ask whose a session is, as a reverse proxy does
 	operations = iota
 )
 
+// operationNames are the names of the operations, in their order.
+var operationNames = [operations]string{"login", "profile", "update", "page", "sessions", "logout", "verify"}
+
 // String returns the name of the operation in mixes and reports.
-func (o operation) String() string { return [operations]string{"login", "profile", "update"}[o] }
+func (o operation) String() string { return operationNames[o] }
+
+// anybodys tells whether the operation is of any account, and not only of
+// those that hold a session.
+func (o operation) anybodys() bool { return o == login || o == logout }
 
 // parseOperation returns the operation of a name.
 func parseOperation(name string) (operation, error) {
@@ -27,7 +39,7 @@ func parseOperation(name string) (operation, error) {
 			return o, nil
 		}
 	}
-	return 0, fmt.Errorf("there is no operation %q: want login, profile or update", name)
+	return 0, fmt.Errorf("there is no operation %q: want one of %s", name, strings.Join(operationNames[:], ", "))
 }
 
 // Mix says how often each operation is drawn. The zero Mix stands for
@@ -93,7 +105,9 @@ func (m Mix) has(o operation) bool { return m.weights[o] > 0 }
 
 // needsSessions tells whether something in the mix needs an account that is
 // logged in.
-func (m Mix) needsSessions() bool { return m.has(profile) || m.has(update) }
+func (m Mix) needsSessions() bool {
+	return slices.ContainsFunc(m.all(), func(o operation) bool { return !o.anybodys() })
+}
 
 func (m Mix) sum() (sum int) {
 	for _, weight := range m.weights {

@@ -23,9 +23,8 @@ const (
 
 // preparation logs accounts in before the clock starts.
 type preparation struct {
-	scenario *scenario
-	limiter  *rate.Limiter
-	stop     context.CancelCauseFunc
+	limiter *rate.Limiter
+	stop    context.CancelCauseFunc
 
 	mu     sync.Mutex // guards the fields below
 	tokens []string   // of account i+1; empty until it is logged in
@@ -44,14 +43,15 @@ func logIn(ctx context.Context, s *scenario, kept []string, tell func(LiveLine))
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	p := &preparation{scenario: s, stop: stop, tokens: make([]string, len(kept)),
+	p := &preparation{stop: stop, tokens: make([]string, len(kept)),
 		limiter: rate.NewLimiter(loginRate, loginWorkers)}
 	accounts := make(chan int)
 	var workers sync.WaitGroup
-	for range min(loginWorkers, len(kept)) {
+	for number := range min(loginWorkers, len(kept)) {
 		workers.Go(func() {
+			worker := s.worker(number)
 			for account := range accounts {
-				p.prepare(ctx, account, kept[account-1])
+				p.prepare(ctx, worker, account, kept[account-1])
 			}
 		})
 	}
@@ -110,9 +110,9 @@ func (p *preparation) report(ctx context.Context, start time.Time, tell func(Liv
 
 // prepare gives one account a session, trying again as long as the target
 // says that this helps and ctx lasts.
-func (p *preparation) prepare(ctx context.Context, account int, kept string) {
+func (p *preparation) prepare(ctx context.Context, worker *actor, account int, kept string) {
 	for p.wait(ctx) == nil {
-		token, err := p.session(ctx, account, kept)
+		token, err := session(ctx, worker, account, kept)
 		if err == nil {
 			p.mu.Lock()
 			p.tokens[account-1] = token
@@ -155,17 +155,15 @@ func (p *preparation) wait(ctx context.Context) error {
 }
 
 // session returns the kept token if its session lives, or that of a new one.
-func (p *preparation) session(ctx context.Context, account int, kept string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
+func session(ctx context.Context, worker *actor, account int, kept string) (string, error) {
 	if kept != "" {
-		shown, err := p.scenario.target.profile(ctx, kept)
+		shown, err := worker.client.profile(ctx, kept)
 		if err == nil {
-			return kept, p.scenario.checkPerson(account, kept, shown)
+			return kept, worker.checkPerson(account, kept, shown)
 		}
-		if asFailure(err).code != "unauthenticated" {
+		if asFailure(err).code != codeSignedOut {
 			return "", err
 		}
 	}
-	return p.scenario.login(ctx, account)
+	return worker.login(ctx, account)
 }

@@ -260,9 +260,11 @@ func TestInterruptedLoginsKeepTheSessionsOfBefore(t *testing.T) {
 func TestFileThatIsNoneOfKeptSessionsIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ content, want string }{
-		"another file": {"secret-token-in-the-wrong-place\n", "line 1 is not a session"},
-		"a long line":  {strings.Repeat("x", 1<<20), "token too long"},
-		"a large file": {strings.Repeat("{}\n", 4<<20), "more than the"},
+		"another file":     {"secret-token-in-the-wrong-place\n", "line 1 is not a session"},
+		"a broken line":    {`{"target":"http://site.test","account":1,"token":"` + tokenOf(1)[:20] + `\r\nX-Header: ` + tokenOf(1)[20:] + `"}`, "line 1 is not a session"},
+		"a token of lines": {`{"target":"http://site.test","account":1,"token":"` + tokenOf(1)[:20] + `\r\n` + tokenOf(1)[20:] + `"}`, "line 1 is not a session"},
+		"a long line":      {strings.Repeat("x", 1<<20), "token too long"},
+		"a large file":     {strings.Repeat("{}\n", 4<<20), "more than the"},
 	} {
 		path := filepath.Join(t.TempDir(), "file")
 		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {

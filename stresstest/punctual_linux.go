@@ -20,7 +20,7 @@ const (
 // whole milliseconds, so that its timers are half a millisecond late on
 // average: more than many an answer takes. nanosleep is exact to about 50 µs,
 // and whichever thread wakes looks at the timers.
-func wakeOften(ctx context.Context, s schedule, t0 time.Time) {
+func wakeOften(ctx context.Context, s *schedule, t0 time.Time) {
 	for i, count := int64(0), s.count(); i < count && ctx.Err() == nil; {
 		nap := time.Until(t0.Add(s.due(i)))
 		if nap < minNap {

@@ -8,4 +8,4 @@ import (
 )
 
 // wakeOften does nothing where timers are as exact as they get.
-func wakeOften(context.Context, schedule, time.Time) {}
+func wakeOften(context.Context, *schedule, time.Time) {}

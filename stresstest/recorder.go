@@ -22,26 +22,41 @@ type recorder struct {
 	mix    Mix
 	shards []recorderShard
 
+	totals [operations]*tally // what was taken of the shards so far
+	second [operations]*tally // what was taken last
+	all    *tally             // the sum of that
+	empty  *tally             // takes the place of one that is taken
+
 	mu       sync.Mutex        // guards examples
 	examples map[string]string // code: what one such failure said
 }
 
 type recorderShard struct {
-	mu     sync.Mutex // guards the fields below
-	ops    [operations]*tally
-	second *tally // everything since it was last taken
+	mu       sync.Mutex // guards the fields below
+	ops      [operations]*tally
+	sections []*tally // where there are several
+	lag      histogram
 
 	_ [64]byte // keeps shards out of each other's cache lines
 }
 
-func newRecorder(mix Mix) *recorder {
-	rec := &recorder{mix: mix, shards: make([]recorderShard, min(2*runtime.GOMAXPROCS(0), 16)), examples: map[string]string{}}
+func newRecorder(mix Mix, sections int) *recorder {
+	rec := &recorder{mix: mix, shards: make([]recorderShard, min(2*runtime.GOMAXPROCS(0), 8)),
+		all: newTally(), empty: newTally(), examples: map[string]string{}}
 	for i := range rec.shards {
 		s := &rec.shards[i]
-		s.second = newTally()
+		s.lag = newHistogram()
 		for _, op := range mix.all() {
 			s.ops[op] = newTally()
 		}
+		for range sections {
+			if sections > 1 {
+				s.sections = append(s.sections, newTally())
+			}
+		}
+	}
+	for _, op := range mix.all() {
+		rec.totals[op], rec.second[op] = newTally(), newTally()
 	}
 	return rec
 }
@@ -51,7 +66,12 @@ func (rec *recorder) record(worker int, r result) {
 	s := &rec.shards[worker%len(rec.shards)]
 	s.mu.Lock()
 	s.ops[r.op].add(r)
-	s.second.add(r)
+	if s.sections != nil {
+		s.sections[r.section].add(r)
+	}
+	if r.waited {
+		s.lag.record(r.lag)
+	}
 	s.mu.Unlock()
 	if r.err != nil && !errors.Is(r.err, errNotSent) {
 		rec.quote(asFailure(r.err))
@@ -76,26 +96,48 @@ func printable(r rune) rune {
 	return '?'
 }
 
-// total returns what became of the requests of an operation.
-func (rec *recorder) total(op operation) *tally {
+// take moves what was counted since it was last called into second, all and
+// totals. It is for one goroutine at a time; workers do not wait for it longer
+// than two words take to change.
+func (rec *recorder) take() {
+	rec.all.clear()
+	for _, op := range rec.mix.all() {
+		second := rec.second[op]
+		second.clear()
+		for i := range rec.shards {
+			s := &rec.shards[i]
+			s.mu.Lock()
+			taken := s.ops[op]
+			s.ops[op] = rec.empty
+			s.mu.Unlock()
+			second.merge(taken)
+			taken.clear()
+			rec.empty = taken
+		}
+		rec.totals[op].merge(second)
+		rec.all.merge(second)
+	}
+}
+
+// section returns what became of the requests of a section.
+func (rec *recorder) section(number int) *tally {
 	sum := newTally()
 	for i := range rec.shards {
 		s := &rec.shards[i]
 		s.mu.Lock()
-		sum.merge(s.ops[op])
+		sum.merge(s.sections[number])
 		s.mu.Unlock()
 	}
 	return sum
 }
 
-// takeSecond returns what was counted since it was last called.
-func (rec *recorder) takeSecond() *tally {
-	sum := newTally()
+// lag returns how late workers were that waited for their request.
+func (rec *recorder) lag() histogram {
+	sum := newHistogram()
 	for i := range rec.shards {
 		s := &rec.shards[i]
 		s.mu.Lock()
-		sum.merge(s.second)
-		s.second.clear()
+		sum.Merge(s.lag.Histogram)
 		s.mu.Unlock()
 	}
 	return sum

@@ -47,13 +47,26 @@ type Report struct {
 	// or "none".
 	Accounts int    `json:"accounts"`
 	Sessions string `json:"sessions"`
+	// Rates is how the rate was asked for, where it was not always the same,
+	// and Steps what became of each part of it. RateRequested is the mean then.
+	Rates string       `json:"rates,omitempty"`
+	Steps []StepReport `json:"steps,omitempty"`
+	// Think is how long a worker rested after each answer, empty for not at all.
+	Think string `json:"think,omitempty"`
 	// DriverCPU is what the driver itself used.
 	DriverCPU DriverCPU `json:"driver_cpu"`
+	// DriverLag is how late the driver was at requests that a free worker
+	// waited for. Latency contains it.
+	DriverLag Percentiles `json:"driver_lag_ms"`
+	// Warnings say where the numbers are likely the driver's own.
+	Warnings []string `json:"warnings"`
 	// Stages is what the tiers' own metrics say of the measured part, in the
 	// order in which a request meets them.
 	Stages []Stage `json:"stages"`
 	// Timeline is the measured part second by second.
 	Timeline []Moment `json:"timeline"`
+	// Intervals are parts of the measured part with their percentiles.
+	Intervals []Interval `json:"intervals"`
 	// Examples quotes one failure of each code.
 	Examples map[string]string `json:"examples"`
 	// Interrupted tells that the run was ended before its time.
@@ -76,6 +89,30 @@ type OpReport struct {
 	// sent. Both are of those that succeeded.
 	Latency Percentiles `json:"latency_ms"`
 	Service Percentiles `json:"service_ms"`
+	// Curve is both at many more percentiles.
+	Curve []CurvePoint `json:"curve,omitempty"`
+}
+
+// CurvePoint is what so many percent of the successes do not pass.
+type CurvePoint struct {
+	Percent float64 `json:"percent"`
+	Latency float64 `json:"latency_ms"`
+	Service float64 `json:"service_ms"`
+}
+
+// StepReport is what became of the requests that were due in one part of a
+// run.
+type StepReport struct {
+	// FromS and ToS are where the part begins and ends, in seconds, and
+	// RateFrom and RateTo the rates that were due then.
+	FromS    float64 `json:"from_s"`
+	ToS      float64 `json:"to_s"`
+	RateFrom float64 `json:"rate_from"`
+	RateTo   float64 `json:"rate_to"`
+	// RateAchieved is requests of this part that were sent and finished, over
+	// its length.
+	RateAchieved float64 `json:"rate_achieved"`
+	OpReport
 }
 
 // Percentiles are those of a histogram, in milliseconds and at most 0.1 % too
@@ -95,6 +132,10 @@ type DriverCPU struct {
 	Seconds float64 `json:"seconds"`
 	// PerRequest is in microseconds, of the requests that finished.
 	PerRequest float64 `json:"per_request_us"`
+	// Share is the part of the machine's processors that the driver used, from
+	// 0 to 1, and Processors how many there are.
+	Share      float64 `json:"share"`
+	Processors int     `json:"processors"`
 }
 
 // of returns the percentile of a name.
@@ -111,15 +152,36 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 func (t *tally) report() OpReport {
 	return OpReport{Count: t.finished, Succeeded: t.finished - t.failed, NotSent: t.notSent, Errors: t.errors,
-		Latency: percentilesOf(t.latency), Service: percentilesOf(t.service)}
+		Latency: percentilesOf(t.latency), Service: percentilesOf(t.service), Curve: t.curve()}
+}
+
+// curvePercents are the percentiles of a curve, closer together where fewer
+// requests are beyond them.
+var curvePercents = []float64{0, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 96.25, 97.5, 98, 98.5, 99, 99.25, 99.5,
+	99.75, 99.9, 99.95, 99.99, 99.995, 99.999, 99.9999}
+
+// curve ends with the first point that only the slowest request is beyond.
+func (t *tally) curve() (points []CurvePoint) {
+	successes := float64(t.finished - t.failed)
+	for _, percent := range curvePercents {
+		if successes == 0 || (1-percent/100)*successes < 1 {
+			break
+		}
+		points = append(points, CurvePoint{percent, milliseconds(t.latency.quantile(percent)), milliseconds(t.service.quantile(percent))})
+	}
+	if successes > 0 {
+		points = append(points, CurvePoint{100, milliseconds(t.latency.max()), milliseconds(t.service.max())})
+	}
+	return points
 }
 
 // fill puts what was counted into the report.
 func (r *Report) fill(rec *recorder, slos []SLO) {
+	rec.take()
 	total := newTally()
 	r.Ops = map[string]OpReport{}
 	for _, op := range rec.mix.all() {
-		t := rec.total(op)
+		t := rec.totals[op]
 		r.Ops[op.String()] = t.report()
 		total.merge(t)
 	}
@@ -130,7 +192,25 @@ func (r *Report) fill(rec *recorder, slos []SLO) {
 	r.Examples = rec.examples
 	r.SLO = []SLOResult{}
 	for _, s := range slos {
-		r.SLO = append(r.SLO, s.result(r.op(s.op)))
+		r.SLO = append(r.SLO, s.result(r.op(s.op), r.DurationS))
+	}
+	r.DriverLag = percentilesOf(rec.lag())
+	r.Warnings = append([]string{}, r.warnings()...)
+}
+
+// fillSteps puts the sections of a schedule that has several into the report.
+func (r *Report) fillSteps(rec *recorder, s schedule) {
+	for i := range s.sections {
+		if s.sections == 1 {
+			return
+		}
+		from := time.Duration(i) * s.sectionLength()
+		to := min(from+s.sectionLength(), s.duration)
+		step := StepReport{FromS: from.Seconds(), ToS: to.Seconds(), RateFrom: s.rateAt(i, from), RateTo: s.rateAt(i, to),
+			OpReport: rec.section(i).report()}
+		step.Curve = nil
+		step.RateAchieved = float64(step.Count) / (to - from).Seconds()
+		r.Steps = append(r.Steps, step)
 	}
 }
 

@@ -24,6 +24,8 @@ func sample() *stresstest.Report {
 	}
 	profile := stresstest.OpReport{Count: 990, Succeeded: 988, NotSent: 9, Errors: map[string]int64{"overloaded": 1, "wrong_answer": 1},
 		Latency: percentiles(1.125), Service: percentiles(1)}
+	profile.Curve = []stresstest.CurvePoint{{Percent: 0, Latency: 1, Service: 1}, {Percent: 90, Latency: 2.25, Service: 2}, {Percent: 99, Latency: 4.5, Service: 4}, {Percent: 100, Latency: 6.75, Service: 6}}
+	step := stresstest.OpReport{Count: 400, Succeeded: 399, NotSent: 2, Errors: map[string]int64{"timeout": 1}, Latency: percentiles(2), Service: percentiles(1)}
 	login := stresstest.OpReport{Count: 1, Errors: map[string]int64{"timeout": 1}}
 	total := profile
 	total.Count, total.Errors = 991, map[string]int64{"overloaded": 1, "wrong_answer": 1, "timeout": 1}
@@ -37,8 +39,11 @@ func sample() *stresstest.Report {
 			{SLO: "login.p99<1000ms", Op: "login", Metric: "p99", Limit: 1000, Unit: "ms"},
 		},
 		StartedAt: time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC), Mix: "login=1,profile=99", Seed: 1, WarmupS: 5,
-		Accounts: 50, Sessions: "logged in", DriverCPU: stresstest.DriverCPU{Seconds: 0.1, PerRequest: 100.9},
-		Stages: []stresstest.Stage{{Tier: "webserver", Stage: "http", Op: "profile", Count: 990, P50: 0.5, P99: 0.99}},
+		Accounts: 50, Sessions: "logged in", DriverCPU: stresstest.DriverCPU{Seconds: 0.1, PerRequest: 100.9, Share: 0.625, Processors: 2},
+		DriverLag: percentiles(0.05), Warnings: []string{"9 requests were not sent"}, Rates: "50..150/10s", Think: "50ms..2s",
+		Steps:     []stresstest.StepReport{{FromS: 0, ToS: 5, RateFrom: 50, RateTo: 100, RateAchieved: 80, OpReport: step}},
+		Intervals: []stresstest.Interval{{FromS: 0, ToS: 1, Latency: map[string]stresstest.Percentiles{"total": percentiles(1.125)}}},
+		Stages:    []stresstest.Stage{{Tier: "webserver", Stage: "http", Op: "profile", Count: 990, P50: 0.5, P99: 0.99}},
 		Timeline: []stresstest.Moment{
 			{Second: 1, Rate: 100, P50: 1.125, P99: 4.5},
 			{Second: 2, Rate: 98.2, P50: 1.5, P99: 250, Errors: 3, Waiting: 7, NotSent: 9},
@@ -131,17 +136,23 @@ func TestReportAsOnePageThatNeedsNothingElse(t *testing.T) {
 		t.Errorf("the page contains %q", found)
 	}
 	lines := regexp.MustCompile(`<polyline class="line\d" points="([^"]*)"/>`).FindAllStringSubmatch(page, -1)
-	// Percentiles of login, profile and total, p50 and p99 by second, answered,
-	// errors and waiting by second.
-	if len(lines) != 8 || strings.Count(page, "<svg") != 3 {
+	// Percentiles of login, profile and total, p50 and p99 by second, answered
+	// and waiting by second, errors and not sent by second.
+	if len(lines) != 9 || strings.Count(page, "<svg") != 4 {
 		t.Fatalf("%d lines in %d charts", len(lines), strings.Count(page, "<svg"))
 	}
 	if lines[0][1] != "" { // no login succeeded
 		t.Errorf("the line of logins is %q", lines[0][1])
 	}
-	// From 1 to 10 ms over 170 units: 1.125 ms at 178-170*log10(1.125).
-	if first, _, _ := strings.Cut(lines[1][1], " "); first != "64.0,169.3" {
-		t.Errorf("the line of profile reads begins at %s", first)
+	// From 1 to 10 ms over 188 units, and from 0 to 99 % over 564: 90 % is half
+	// of that, and 2.25 ms is at 196-188*log10(2.25). The slowest has no place.
+	if lines[1][1] != "56.0,196.0 338.0,129.8 620.0,73.2" {
+		t.Errorf("the line of profile reads is %s", lines[1][1])
+	}
+	for _, part := range []string{"50..150/10s", "50ms..2s", "<td>50..100/s</td>", "Warning: 9 requests were not sent", "62.5 % of the machine", ">99 %<"} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page lacks %q", part)
+		}
 	}
 }
 

@@ -58,7 +58,8 @@ func readKept(path string) (lines []keptSession, err error) {
 	for n := 1; scanner.Scan(); n++ {
 		var line keptSession
 		// The line itself must not be quoted: it holds a token.
-		if json.Unmarshal(scanner.Bytes(), &line) != nil {
+		// What is no token must not get into a request either.
+		if json.Unmarshal(scanner.Bytes(), &line) != nil || subject(line.Token) == "" {
 			return nil, fmt.Errorf("read sessions: %s line %d is not a session that was kept", path, n)
 		}
 		lines = append(lines, line)

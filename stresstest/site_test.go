@@ -8,11 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,11 +38,12 @@ type user struct {
 type site struct {
 	before func(w http.ResponseWriter, r *http.Request) (answered bool)
 
-	mu     sync.Mutex      // guards the fields below
-	users  map[int]*user   // by number
-	tokens map[string]bool // those made by logins
-	logins int
-	edits  int
+	mu      sync.Mutex      // guards the fields below
+	users   map[int]*user   // by number
+	tokens  map[string]bool // those made by logins
+	logins  int
+	edits   int
+	logouts int
 }
 
 func newSite(users int) *site {
@@ -65,6 +69,14 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case "PATCH /api/v1/profile":
 		s.update(w, r)
+	case "GET /profile":
+		s.page(w, r)
+	case "GET /api/v1/sessions":
+		s.list(w, r)
+	case "DELETE /api/v1/sessions/current":
+		s.logout(w, r)
+	case "GET /api/v1/auth/verify":
+		s.verify(w, r)
 	default:
 		refuse(w, http.StatusNotFound, "not_found")
 	}
@@ -111,8 +123,55 @@ func (s *site) user(r *http.Request) *user {
 	return &shown
 }
 
+// bearer is the token of a request, from its header or its cookie.
 func bearer(r *http.Request) string {
+	if c, err := r.Cookie("gatehouse"); err == nil {
+		return c.Value
+	}
 	return strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+}
+
+func (s *site) page(w http.ResponseWriter, r *http.Request) {
+	u := s.user(r)
+	if u == nil {
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	fmt.Fprintf(w, "<!DOCTYPE html><p class=name>%s</p><a href=\"/u/%s\">@%s</a><input value=%q>",
+		html.EscapeString(u.Nickname), u.Username, u.Username, html.EscapeString(u.Nickname))
+}
+
+func (s *site) list(w http.ResponseWriter, r *http.Request) {
+	if s.user(r) == nil {
+		refuse(w, http.StatusUnauthorized, "unauthenticated")
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"sessions": []map[string]any{
+		{"id": "17", "current": false}, {"id": stresstest.SessionID(bearer(r)), "current": true}}})
+}
+
+func (s *site) logout(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.tokens[bearer(r)] {
+		refuse(w, http.StatusUnauthorized, "unauthenticated")
+		return
+	}
+	delete(s.tokens, bearer(r))
+	s.logouts++
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *site) verify(w http.ResponseWriter, r *http.Request) {
+	u := s.user(r)
+	if u == nil {
+		refuse(w, http.StatusUnauthorized, "unauthenticated")
+		return
+	}
+	w.Header().Set("X-Gatehouse-User", u.Username)
+	w.Header().Set("X-Gatehouse-User-Id", u.ID)
+	w.Header().Set("X-Gatehouse-Nickname", url.PathEscape(u.Nickname))
 }
 
 // number returns the number of the account that the request's token names.
@@ -260,3 +319,11 @@ func slo(t *testing.T, text string) stresstest.SLO {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// counted dials p and counts how often.
+func counted(p *pipes, dialled *atomic.Int64) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialled.Add(1)
+		return p.dial(ctx, network, address)
+	}
+}

@@ -9,16 +9,18 @@ import (
 	"time"
 )
 
-// SLO is a service level: a bound that a run must stay below.
+// SLO is a service level: a bound that a run must stay below or, for a rate,
+// above.
 type SLO struct {
 	op     string // an operation, or totalName
-	metric string // one of the percentiles, or errorsName
+	metric string // one of the percentiles, errorsName or rateName
 	limit  float64
 }
 
 const (
 	totalName  = "total"
 	errorsName = "errors"
+	rateName   = "rate"
 )
 
 // percentiles are what reports tell of a histogram, and levels may bound.
@@ -27,9 +29,15 @@ var percentiles = []string{"p50", "p90", "p95", "p99", "p999", "max"}
 // ParseSLO reads a service level. "p99<10ms" bounds a percentile of the
 // latency of all right answers; p50, p90, p95, p99, p999 and max are known.
 // "errors<0.1%" bounds the part of the requests that did not succeed, those
-// that were not sent among them. "profile.p99<4ms" looks at one operation.
+// that were not sent among them. "rate>3000" wants so many right answers a
+// second. "profile.p99<4ms" looks at one operation.
 func ParseSLO(text string) (SLO, error) {
-	left, right, ok := strings.Cut(strings.ReplaceAll(text, " ", ""), "<")
+	bare := strings.ReplaceAll(text, " ", "")
+	left, right, ok := strings.Cut(bare, "<")
+	if !ok {
+		left, right, ok = strings.Cut(bare, ">")
+		ok = ok && (left == rateName || strings.HasSuffix(left, "."+rateName))
+	}
 	if !ok {
 		return SLO{}, fmt.Errorf("service level %q: want METRIC<LIMIT, such as p99<10ms or errors<0.1%%", text)
 	}
@@ -45,15 +53,25 @@ func ParseSLO(text string) (SLO, error) {
 	switch {
 	case s.metric == errorsName:
 		s.limit, err = parsePercent(right)
+	case s.metric == rateName && strings.Contains(bare, ">"):
+		s.limit, err = parseRate(right)
 	case slices.Contains(percentiles, s.metric):
 		s.limit, err = parseMilliseconds(right)
 	default:
-		err = fmt.Errorf("there is no metric %q: want errors, %s", s.metric, strings.Join(percentiles, ", "))
+		err = fmt.Errorf("there is no metric %q: want errors, rate (with >), %s", s.metric, strings.Join(percentiles, ", "))
 	}
 	if err != nil {
 		return SLO{}, fmt.Errorf("service level %q: %w", text, err)
 	}
 	return s, nil
+}
+
+func parseRate(text string) (float64, error) {
+	rate, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(rate > 0 && rate <= maxRate) {
+		return 0, fmt.Errorf("%q is no bound of a rate: want more than 0 and up to %d answers a second", text, maxRate)
+	}
+	return rate, nil
 }
 
 func parsePercent(text string) (float64, error) {
@@ -79,12 +97,19 @@ func (s SLO) String() string {
 	if s.op != totalName {
 		name = s.op + "." + s.metric
 	}
-	return name + "<" + strconv.FormatFloat(s.limit, 'f', -1, 64) + s.unit()
+	sign := "<"
+	if s.metric == rateName {
+		sign = ">"
+	}
+	return name + sign + strconv.FormatFloat(s.limit, 'f', -1, 64) + strings.TrimPrefix(s.unit(), "/s")
 }
 
 func (s SLO) unit() string {
-	if s.metric == errorsName {
+	switch s.metric {
+	case errorsName:
 		return "%"
+	case rateName:
+		return "/s"
 	}
 	return "ms"
 }
@@ -104,8 +129,9 @@ func (s SLO) check(m Mix) error {
 type SLOResult struct {
 	SLO    string `json:"slo"`
 	Op     string `json:"op"`     // an operation, or "total"
-	Metric string `json:"metric"` // a percentile of the latency, or "errors"
-	// Limit is what the run had to stay below, in Unit: "ms" or "%".
+	Metric string `json:"metric"` // a percentile of the latency, "errors" or "rate"
+	// Limit is what the run had to stay below, in Unit: "ms" or "%". A rate,
+	// in "/s", had to be above it.
 	Limit float64 `json:"limit"`
 	Unit  string  `json:"unit"`
 	// Actual is what the run reached. It is nil where nothing was there to be
@@ -114,19 +140,25 @@ type SLOResult struct {
 	OK     bool     `json:"ok"`
 }
 
-// result compares what was measured with the level.
-func (s SLO) result(o OpReport) SLOResult {
+// result compares what was measured in so many seconds with the level.
+func (s SLO) result(o OpReport, seconds float64) SLOResult {
 	r := SLOResult{SLO: s.String(), Op: s.op, Metric: s.metric, Limit: s.limit, Unit: s.unit()}
-	if actual, ok := s.actual(o); ok {
+	if actual, ok := s.actual(o, seconds); ok {
 		r.Actual, r.OK = &actual, actual < s.limit
+		if s.metric == rateName {
+			r.OK = actual > s.limit
+		}
 	}
 	return r
 }
 
-func (s SLO) actual(o OpReport) (float64, bool) {
-	if s.metric == errorsName {
+func (s SLO) actual(o OpReport, seconds float64) (float64, bool) {
+	switch s.metric {
+	case errorsName:
 		all := o.Count + o.NotSent
 		return 100 * float64(all-o.Succeeded) / float64(max(1, all)), all > 0
+	case rateName:
+		return float64(o.Succeeded) / seconds, seconds > 0
 	}
 	return o.Latency.of(s.metric), o.Succeeded > 0
 }

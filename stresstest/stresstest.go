@@ -1,18 +1,18 @@
 // Package stresstest sends requests to a running Gatehouse on an open
 // schedule, checks every answer, and reports how long the right ones took. It
-// is a black box's user: it knows the JSON API and the packets, and nothing
-// of how either tier works.
+// is a black box's user: it knows the JSON API, one page and the packets, and
+// nothing of how either tier works.
 //
 // # What is measured
 //
-// Request i is due at t0 + i/rate, whatever became of the requests before
-// it. Latency counts from then, service time from when the request was really
-// sent; where the driver's workers are all busy the difference is the wait for
-// one. Percentiles are of the requests that succeeded. How a request failed is
-// counted by code, and a success whose content is wrong is a failure. A
-// request is not sent when no worker became free within ten seconds, or by the
-// end of the run: these are counted apart, and a service level for errors
-// counts them as errors.
+// Request i is due at t0 + i/rate, or where the integral of a changing rate
+// is i, whatever became of the requests before it. Latency counts from then,
+// service time from when the request was really sent; where the driver's
+// workers are all busy the difference is the wait for one. Percentiles are of
+// the requests that succeeded. How a request failed is counted by code, and a
+// success whose content is wrong is a failure. A request is not sent when no
+// worker became free within ten seconds, or by the end of the run: these are
+// counted apart, and a service level for errors counts them as errors.
 //
 // # What a right answer is
 //
@@ -23,6 +23,10 @@
 // acknowledged before the request was sent, nor one that was never written. A
 // nickname without SEQ counts as SEQ 0. Updates whose outcome is unknown may
 // show up at any later time. One driver at a time may write to an account.
+//
+// The list of a person's sessions is right when the current one is that of the
+// token, a page when it names the person and nobody else, and a logout when its
+// session is dead afterwards.
 package stresstest
 
 import (
@@ -30,6 +34,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -47,7 +52,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	defer t.close()
-	r := &run{cfg: cfg, scenario: &scenario{target: t, written: newSequences(time.Now())},
+	r := &run{cfg: cfg, scenario: newScenario(t, cfg.Mix),
 		metrics: &http.Client{Transport: newTransport(cfg.dial, 1)}}
 	defer r.metrics.CloseIdleConnections()
 	if err := r.openSessions(ctx); err != nil {
@@ -116,7 +121,7 @@ func (r *run) logIn(ctx context.Context, count int) ([]string, error) {
 func (r *run) measure(ctx context.Context) (*Report, error) {
 	cfg := r.cfg
 	if cfg.Warmup > 0 {
-		r.send(ctx, PhaseWarmup, newRecorder(cfg.Mix), time.Now(), nil)
+		r.send(ctx, PhaseWarmup, newRecorder(cfg.Mix, 1), time.Now(), nil)
 	}
 	before, err := scrape(ctx, r.metrics, cfg.MetricsURLs)
 	if err != nil {
@@ -125,12 +130,13 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	rec, report := newRecorder(cfg.Mix), r.newReport()
+	plan := cfg.schedule()
+	rec, report := newRecorder(cfg.Mix, plan.sections), r.newReport()
 	cpu, t0 := processorTime(), time.Now().Add(leadTime)
 	report.StartedAt = t0.UTC().Truncate(time.Millisecond)
 	ended := r.send(ctx, PhaseRun, rec, t0, report)
-	report.DriverCPU.Seconds = (processorTime() - cpu).Seconds()
-	report.DurationS = cfg.Duration.Seconds()
+	report.DriverCPU = share(processorTime()-cpu, time.Since(t0))
+	report.DurationS = plan.duration.Seconds()
 	var interrupted error
 	if ctx.Err() != nil { // if only the last answers are missing
 		interrupted = fmt.Errorf("run ended early: %w", ctx.Err())
@@ -143,6 +149,7 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	}
 	report.Stages = stagesBetween(before, after)
 	report.fill(rec, cfg.SLOs)
+	report.fillSteps(rec, plan)
 	return report, interrupted
 }
 
@@ -155,20 +162,23 @@ const leadTime = 20 * time.Millisecond
 // into report, where there is one.
 func (r *run) send(ctx context.Context, phase string, rec *recorder, t0 time.Time, report *Report) time.Duration {
 	e := r.engine(phase, rec)
-	watching, enough := context.WithCancel(ctx)
-	var watcher sync.WaitGroup
-	watcher.Go(func() {
-		watch(watching, t0, phase, rec, e, func(l LiveLine) {
-			r.cfg.Live(l)
-			if report != nil {
-				report.Timeline = append(report.Timeline, l.moment())
-			}
-		})
-	})
+	parts := newIntervals(r.cfg.Mix, e.schedule.duration)
+	w := watcher{phase: phase, rec: rec, e: e, tell: func(l LiveLine) {
+		r.cfg.Live(l)
+		if report != nil {
+			report.Timeline = append(report.Timeline, l.moment())
+		}
+	}, keep: func(to time.Duration) { parts.add(rec, to) }}
+	until, enough := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { w.watch(until, t0) })
 	e.run(ctx, t0)
 	ended := time.Since(t0)
 	enough()
-	watcher.Wait()
+	watching.Wait()
+	if report != nil {
+		report.Intervals = append(report.Intervals, parts.done...)
+	}
 	return ended
 }
 
@@ -176,13 +186,17 @@ func (r *run) send(ctx context.Context, phase string, rec *recorder, t0 time.Tim
 func (r *run) engine(phase string, rec *recorder) *engine {
 	cfg := r.cfg
 	p := plan{seed: cfg.Seed, mix: cfg.Mix, dist: cfg.Dist, everybody: cfg.Dist.population(cfg.Users), holders: r.scenario.holders.count}
-	e := &engine{schedule: schedule{cfg.Rate, cfg.Duration}, workers: cfg.Workers, picker: p.picker,
-		do: r.scenario.do, punctual: !cfg.plain, record: func(worker int, res result) {
+	e := &engine{schedule: cfg.schedule(), workers: cfg.Workers, picker: p.picker, punctual: !cfg.plain,
+		doer: func(worker int) func(context.Context, request, time.Time) (times, error) {
+			return r.scenario.worker(worker).do
+		},
+		think: func(worker int) func() time.Duration { return cfg.Think.drawer(cfg.Seed, worker) },
+		record: func(worker int, res result) {
 			rec.record(worker, res)
 			r.observe(res)
 		}}
 	if phase == PhaseWarmup {
-		e.schedule.duration = cfg.Warmup
+		e.schedule = constantly(cfg.rates().steps[0], cfg.Warmup)
 		e.record = rec.record
 		// Other requests than those measured, whose answers would otherwise
 		// all be in the target's cache already.
@@ -208,14 +222,30 @@ func (r *run) observe(res result) {
 // newReport returns a report with what is known before a run.
 func (r *run) newReport() *Report {
 	cfg := r.cfg
-	notes := append([]string{passwordsNote(cfg.Users)}, r.notes...)
-	return &Report{
+	notes := append([]string{passwordsNote(cfg.Users)}, append(r.notes, cfg.Notes...)...)
+	report := &Report{
 		Command: cfg.Command, Version: cfg.Version, Machine: cfg.Machine, Target: cfg.Target,
-		RateRequested: cfg.Rate, Workers: cfg.Workers, Users: cfg.Users, Dist: cfg.Dist.String(),
+		Workers: cfg.Workers, Users: cfg.Users, Dist: cfg.Dist.String(),
 		Mix: cfg.Mix.String(), Seed: cfg.Seed, WarmupS: cfg.Warmup.Seconds(),
 		Accounts: r.scenario.holders.count, Sessions: r.sessions,
-		Timeline: []Moment{}, Notes: notes,
+		Timeline: []Moment{}, Intervals: []Interval{}, Notes: notes,
 	}
+	plan := cfg.schedule()
+	report.RateRequested = plan.parts[0].from
+	if plan.sections > 1 {
+		report.Rates, report.RateRequested = cfg.Rates.String(), float64(plan.count())/plan.duration.Seconds()
+	}
+	if cfg.Think != (Think{}) {
+		report.Think = cfg.Think.String()
+	}
+	return report
+}
+
+// share says how much of this machine so much processor time is, used while
+// so much time passed.
+func share(used, passed time.Duration) DriverCPU {
+	all := passed * time.Duration(runtime.NumCPU())
+	return DriverCPU{Seconds: used.Seconds(), Share: float64(used) / float64(max(1, all)), Processors: runtime.NumCPU()}
 }
 
 // passwordsNote says how real the passwords of generated accounts are.

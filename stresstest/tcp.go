@@ -48,6 +48,9 @@ func openTCP(ctx context.Context, address string, cfg Config) (*tcpTarget, error
 	return t, nil
 }
 
+// client returns the target itself: its workers share the pool.
+func (t *tcpTarget) client(int) client { return t }
+
 func (t *tcpTarget) close() {
 	// No call is in progress, which is all that its error could tell.
 	_ = t.pool.Close()
@@ -55,6 +58,8 @@ func (t *tcpTarget) close() {
 
 // Call makes a call on a connection of the pool, once.
 func (t *tcpTarget) Call(ctx context.Context, req protocol.Request) (reply protocol.Reply, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	taken := false
 	err = t.pool.Do(ctx, func(conn *protocol.Conn) error {
 		taken = true
@@ -95,6 +100,24 @@ func (t *tcpTarget) update(ctx context.Context, token, nickname string) (person,
 	reply, err := packet.UpdateProfile.Call(ctx, t, t.meta, packet.UpdateProfileRequest{
 		Authenticated: packet.Authenticated{Token: packet.Secret(token)}, Nickname: nickname})
 	return personOf(reply.User), callFailure(err)
+}
+
+func (t *tcpTarget) verify(ctx context.Context, token string) (person, error) {
+	reply, err := packet.Verify.Call(ctx, t, t.meta, packet.Authenticated{Token: packet.Secret(token)})
+	return personOf(reply.User), callFailure(err)
+}
+
+func (t *tcpTarget) sessions(ctx context.Context, token string) (list []listed, err error) {
+	reply, err := packet.ListSessions.Call(ctx, t, t.meta, packet.Authenticated{Token: packet.Secret(token)})
+	for _, s := range reply.Sessions {
+		list = append(list, listed{s.ID, s.Current})
+	}
+	return list, callFailure(err)
+}
+
+func (t *tcpTarget) logout(ctx context.Context, token string) error {
+	_, err := packet.Logout.Call(ctx, t, t.meta, packet.Authenticated{Token: packet.Secret(token)})
+	return callFailure(err)
 }
 
 func personOf(u packet.User) person {

@@ -21,6 +21,7 @@ import (
 // backend plays tier 2 with generated accounts, as site plays tier 1.
 type backend struct {
 	before func(typ string) error
+	ended  sync.Map // the tokens of sessions that were ended
 
 	mu    sync.Mutex // guards users
 	users map[int]*packet.User
@@ -47,6 +48,18 @@ func (b *backend) handlers() []protocol.Handler {
 		packet.GetProfile.Handler(func(_ context.Context, _ protocol.Meta, req packet.Authenticated) (packet.UserReply, string, error) {
 			return b.user(packet.GetProfile.Type, req.Token, "")
 		}),
+		packet.Verify.Handler(func(_ context.Context, _ protocol.Meta, req packet.Authenticated) (packet.UserReply, string, error) {
+			return b.user(packet.Verify.Type, req.Token, "")
+		}),
+		packet.ListSessions.Handler(func(_ context.Context, _ protocol.Meta, req packet.Authenticated) (packet.ListSessionsReply, string, error) {
+			_, subject, err := b.user(packet.ListSessions.Type, req.Token, "")
+			return packet.ListSessionsReply{Sessions: []packet.Session{{ID: stresstest.SessionID(string(req.Token)), Current: true}}}, subject, err
+		}),
+		packet.Logout.Handler(func(_ context.Context, _ protocol.Meta, req packet.Authenticated) (packet.Empty, string, error) {
+			_, subject, err := b.user(packet.Logout.Type, req.Token, "")
+			b.ended.Store(req.Token, true)
+			return packet.Empty{}, subject, err
+		}),
 		packet.UpdateProfile.Handler(func(_ context.Context, _ protocol.Meta, req packet.UpdateProfileRequest) (packet.UserReply, string, error) {
 			return b.user(packet.UpdateProfile.Type, req.Token, req.Nickname)
 		}),
@@ -57,6 +70,9 @@ func (b *backend) handlers() []protocol.Handler {
 func (b *backend) user(typ string, token packet.Secret, nickname string) (packet.UserReply, string, error) {
 	if err := b.before(typ); err != nil {
 		return packet.UserReply{}, "", err
+	}
+	if _, ended := b.ended.Load(token); ended {
+		return packet.UserReply{}, "", protocol.Unauthenticated
 	}
 	n, _ := strconv.Atoi(packet.TokenSubject(token))
 	b.mu.Lock()
@@ -86,7 +102,7 @@ func listen(t testing.TB, cfg protocol.ServerConfig) (address string) {
 
 func packets(t *testing.T, target string) stresstest.Config {
 	return stresstest.Config{Target: target, Rate: 400, Duration: 500 * time.Millisecond, Workers: 200, Users: 5,
-		Mix: mix(t, "login=2,profile=4,update=4"), PoolSize: 2, InFlight: 8}
+		Mix: mix(t, "login=2,profile=4,update=4,verify=2,sessions=2,logout=2"), PoolSize: 2, InFlight: 8}
 }
 
 func TestBackendIsDrivenByPackets(t *testing.T) {
@@ -104,9 +120,12 @@ func TestBackendIsDrivenByPackets(t *testing.T) {
 	}
 	// This is the machine's clock, and a machine that stalls at the end of the
 	// run leaves requests unsent.
-	if r.Total.Succeeded+r.NotSent != 200 || r.Wrong != 0 || r.Accounts != 5 || len(r.Ops) != 3 ||
+	if r.Total.Succeeded+r.NotSent != 200 || r.Wrong != 0 || r.Accounts != 5 || len(r.Ops) != 6 || r.Ops["logout"].Succeeded == 0 ||
 		r.Ops["update"].Succeeded == 0 || r.Ops["login"].Succeeded == 0 {
 		t.Errorf("%+v, examples %v", r.Total, r.Examples)
+	}
+	if r.DriverCPU.Share <= 0 || r.DriverCPU.Share > 1 || r.DriverCPU.Processors != runtime.NumCPU() || r.DriverLag.P50 <= 0 {
+		t.Errorf("the driver's own part is %+v, its lag %+v", r.DriverCPU, r.DriverLag)
 	}
 	// The server's goroutines of closed connections need a moment.
 	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; {

@@ -2,6 +2,7 @@ package stresstest
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -16,6 +17,7 @@ func (r *Report) Text(w io.Writer) error {
 	var b bytes.Buffer
 	r.textHead(&b)
 	r.textOperations(&b)
+	r.textSteps(&b)
 	r.textFailures(&b)
 	r.textStages(&b)
 	r.textLevels(&b)
@@ -37,10 +39,63 @@ func (r *Report) textHead(b *bytes.Buffer) {
 		fmt.Fprintf(b, "INTERRUPTED: this is what was measured until then\n")
 	}
 	fmt.Fprintf(b, "%s requests/s for %s s by %d workers after %s s of warm-up: %s sent a second\n",
-		showNumber(r.RateRequested), showNumber(r.DurationS), r.Workers, showNumber(r.WarmupS), showNumber(r.RateAchieved))
-	fmt.Fprintf(b, "%s of %d users, mix %s, seed %d, sessions: %s (%d accounts)\n", r.Dist, r.Users, r.Mix, r.Seed, r.Sessions, r.Accounts)
-	fmt.Fprintf(b, "%d answers checked, %d wrong; %d requests not sent; driver used %s µs of processor time a request\n\n",
-		r.Checked, r.Wrong, r.NotSent, showNumber(r.DriverCPU.PerRequest))
+		cmp.Or(r.Rates, showNumber(r.RateRequested)), showNumber(r.DurationS), r.Workers, showNumber(r.WarmupS), showNumber(r.RateAchieved))
+	fmt.Fprintf(b, "%s of %d users, mix %s, seed %d, sessions: %s (%d accounts)", r.Dist, r.Users, r.Mix, r.Seed, r.Sessions, r.Accounts)
+	if r.Think != "" {
+		fmt.Fprintf(b, ", %s of rest after each answer", r.Think)
+	}
+	fmt.Fprintf(b, "\n%d answers checked, %d wrong; %d requests not sent\n", r.Checked, r.Wrong, r.NotSent)
+	fmt.Fprintf(b, "driver: %s µs of processor time a request, %.1f %% of %d processors, 99 %% sent within %s ms of when they were due\n\n",
+		showNumber(r.DriverCPU.PerRequest), 100*r.DriverCPU.Share, r.DriverCPU.Processors, showMS(r.DriverLag.P99))
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(b, "WARNING: %s\n", warning)
+	}
+	if len(r.Warnings) > 0 {
+		fmt.Fprintln(b)
+	}
+}
+
+// stepRow is one part of a run with several.
+type stepRow struct {
+	From, Rate      string
+	Achieved        float64
+	Errors, NotSent int64
+	Values          []float64
+}
+
+// stepPercentiles are those that the parts of a run are shown with.
+var stepPercentiles = []string{"p50", "p90", "p99", "p999", "max"}
+
+func (r *Report) stepRows() (rows []stepRow) {
+	for _, s := range r.Steps {
+		row := stepRow{From: showNumber(s.FromS), Rate: showNumber(s.RateFrom) + "/s", Achieved: s.RateAchieved, Errors: s.Count - s.Succeeded, NotSent: s.NotSent}
+		if s.RateTo != s.RateFrom {
+			row.Rate = showNumber(s.RateFrom) + ".." + showNumber(s.RateTo) + "/s"
+		}
+		for _, name := range stepPercentiles {
+			row.Values = append(row.Values, s.Latency.of(name))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// textSteps shows the parts of a run with several, by when requests were due.
+func (r *Report) textSteps(b *bytes.Buffer) {
+	if len(r.Steps) == 0 {
+		return
+	}
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "from\tdue\tsent/s\terrors\tnot sent\t%s\t\n", strings.Join(stepPercentiles, "\t"))
+	for _, row := range r.stepRows() {
+		fmt.Fprintf(t, "%s s\t%s\t%s\t%d\t%d\t", row.From, row.Rate, showNumber(row.Achieved), row.Errors, row.NotSent)
+		for _, v := range row.Values {
+			fmt.Fprintf(t, "%s\t", showMS(v))
+		}
+		fmt.Fprintln(t)
+	}
+	t.Flush()
+	fmt.Fprintln(b)
 }
 
 // row is one line of the table of percentiles.

@@ -69,6 +69,42 @@ func TestDueRequestsWaitForAWorker(t *testing.T) {
 	}
 }
 
+func TestStallThatFewWorkersMeetIsInTheLatencyOfThoseThatWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const rate, duration, workers = 200, 4 * time.Second, 10
+		// From 1 s to 1.5 s nothing is answered, otherwise all within 3 ms.
+		service := func(at time.Duration) time.Duration {
+			if at >= time.Second && at < 1500*time.Millisecond {
+				return 1503*time.Millisecond - at
+			}
+			return 3 * time.Millisecond
+		}
+		t0 := time.Now().Add(stresstest.LeadTime)
+		s := newSite(50)
+		s.before = func(http.ResponseWriter, *http.Request) bool { time.Sleep(service(time.Since(t0))); return false }
+		r := run(t, s, load(t, rate, duration, workers))
+		var latencies, services []time.Duration
+		var free [workers]time.Duration
+		for i := range stresstest.Count(rate, duration) {
+			slices.Sort(free[:])
+			due := stresstest.Due(rate, i)
+			start := max(due, free[0])
+			free[0] = start + service(start)
+			latencies, services = append(latencies, free[0]-due), append(services, free[0]-start)
+		}
+		if r.NotSent != 0 || r.Total.Succeeded != 800 {
+			t.Fatalf("%d sent, %d not", r.Total.Succeeded, r.NotSent)
+		}
+		same(t, "latency", r.Total.Latency, latencies)
+		same(t, "service time", r.Total.Service, services)
+		// Ten requests were there when the stall began to bite, ninety waited.
+		if l, s := r.Total.Latency, r.Total.Service; l.P90 < 50 || s.P95 > 3.01 || s.Max < 500 {
+			t.Errorf("latency %+v, service time %+v", l, s)
+		}
+	})
+}
+
 func TestUpdatesOfOneAccountWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

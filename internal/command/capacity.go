@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"gatehouse/stresstest"
@@ -45,7 +46,8 @@ func (c stresstestCapacity) Run(p *process) error {
 	if c.StepDuration <= 0 {
 		return usage("--step-duration %v: want more than 0", c.StepDuration)
 	}
-	cfg, err := c.driver().config(p)
+	driver := c.driver()
+	cfg, err := driver.config(p)
 	if err != nil {
 		return err
 	}
@@ -53,7 +55,7 @@ func (c stresstestCapacity) Run(p *process) error {
 	ctx, cancel := untilSignal(p.ctx)
 	defer cancel()
 	result, err := capacity.Search(ctx, search, func(ctx context.Context, rate float64) (*stresstest.Report, error) {
-		cfg.Rate = rate
+		cfg.Rate, cfg.Rates = rate, stresstest.Rates{}
 		cfg.Seed++ // so that a rate that is tried again is not asked the same
 		return stresstest.Run(ctx, cfg)
 	})
@@ -77,7 +79,7 @@ func (c stresstestCapacity) Run(p *process) error {
 
 // driver is the run of the driver that measures one rate.
 func (c stresstestCapacity) driver() stresstestRun {
-	return stresstestRun{commonFlags: c.commonFlags, linkFlags: c.linkFlags, Target: c.Target, Rate: c.From, Duration: c.StepDuration,
+	return stresstestRun{commonFlags: c.commonFlags, linkFlags: c.linkFlags, Target: c.Target, Rate: strconv.FormatFloat(c.From, 'f', -1, 64), Duration: c.StepDuration,
 		Warmup: c.Warmup, Workers: c.Workers, Users: c.Users, Dist: c.Dist, Mix: c.Mix, Seed: c.Seed, SessionKeyFile: c.SessionKeyFile,
 		Sessions: c.Sessions, PoolSize: c.PoolSize, PoolInFlight: c.PoolInFlight, SLO: c.SLO, Metrics: c.Metrics}
 }

@@ -20,25 +20,28 @@ type stresstestCommand struct {
 	Run      stresstestRun      `cmd:"" help:"Send requests at a steady rate, check every answer, and report the latencies."`
 	Matrix   stresstestMatrix   `cmd:"" help:"Measure both tiers under every combination of pool size, workers, rate and cache, and make tables."`
 	Capacity stresstestCapacity `cmd:"" help:"Find the highest rate at which a target keeps its service levels, and the stage that gives way first."`
+	Compare  stresstestCompare  `cmd:"" help:"Say which percentiles moved between two runs or groups of runs."`
 }
 
 type stresstestRun struct {
 	commonFlags
 	linkFlags
 	Target         string        `help:"What to test: http://HOST:PORT through the JSON API, or tcp://HOST:PORT, a backend without HTTP." default:"http://127.0.0.1:8080" placeholder:"URL" group:"Load"`
-	Rate           float64       `help:"Requests a second." default:"1000" placeholder:"N" group:"Load"`
-	Duration       time.Duration `help:"How long." default:"30s" group:"Load"`
+	Preset         string        `help:"One of the four targets of the exercise: fixed-200, random-200, fixed-2000 or random-2000. Sets workers, dist, rate and mix where they are not given, and adds service levels." placeholder:"NAME" group:"Load"`
+	Rate           string        `help:"Requests a second: 1000, steps such as 1000,2000,4000, or a ramp such as 100..4000/60s." default:"1000" placeholder:"RATE" group:"Load"`
+	Duration       time.Duration `help:"How long, at each step of the rate. A ramp has its own time." default:"30s" group:"Load"`
 	Warmup         time.Duration `help:"How long before that, not counted." default:"5s" group:"Load"`
-	Workers        int           `help:"Requests under way at once, at most." default:"1000" placeholder:"N" group:"Load"`
+	Workers        int           `help:"Requests under way at once, at most; over HTTP each has a connection of its own. Up to 5000." default:"1000" placeholder:"N" group:"Load"`
 	Users          int           `help:"How many accounts users generate has made." required:"" placeholder:"N" group:"Load"`
 	Dist           string        `help:"Which of them: uniform, fixed:N or zipf:S." default:"uniform" placeholder:"DIST" group:"Load"`
-	Mix            string        `help:"What is asked, in shares." default:"login=1,profile=94,update=5" placeholder:"MIX" group:"Load"`
+	Think          string        `help:"How long a worker rests after an answer before it takes the next request: 100ms, or a range such as 50ms..2s. The schedule stays open: what finds no worker because all rest is late, and in the end not sent." placeholder:"TIME" group:"Load"`
+	Mix            string        `help:"What is asked, in shares: login, profile, update, page, sessions, logout, verify." default:"login=1,profile=94,update=5" placeholder:"MIX" group:"Load"`
 	Seed           uint64        `help:"Makes a run draw other accounts than another." default:"1" placeholder:"N" group:"Load"`
 	SessionKeyFile string        `help:"The file with which the accounts were generated, so that no logins are needed." placeholder:"FILE" group:"Load"`
 	Sessions       string        `help:"A file that keeps the tokens of logged-in accounts for the next run." placeholder:"FILE" group:"Load"`
 	PoolSize       int           `help:"Connections to a tcp:// target." default:"4" placeholder:"N" group:"Load"`
 	PoolInFlight   int           `help:"Calls in flight on each of them." default:"64" placeholder:"N" group:"Load"`
-	SLO            []string      `name:"slo" sep:"none" help:"A service level to keep, such as p99<10ms, profile.p99<4ms or errors<0.1%. May be given several times; a broken one exits 3." placeholder:"SLO" group:"Report"`
+	SLO            []string      `name:"slo" sep:"none" help:"A service level to keep, such as p99<10ms, profile.p99<4ms, errors<0.1% or rate>3000. May be given several times; a broken one exits 3." placeholder:"SLO" group:"Report"`
 	JSON           string        `name:"json" help:"Write the report as JSON." placeholder:"FILE" group:"Report"`
 	HTML           string        `name:"html" help:"Write the report as one page." placeholder:"FILE" group:"Report"`
 	Metrics        []string      `help:"The /metrics of the tiers, for the table of stages." placeholder:"URL,URL" group:"Report"`
@@ -70,7 +73,7 @@ func (c stresstestRun) Run(p *process) error {
 		}
 	}
 	report, err := stresstest.Run(ctx, cfg)
-	if terminal(p.stderr) {
+	if p.overwrites() {
 		fmt.Fprint(p.stderr, "\r\033[K")
 	}
 	if report == nil {
@@ -80,13 +83,25 @@ func (c stresstestRun) Run(p *process) error {
 }
 
 // config makes what the driver is told of the flags.
-func (c stresstestRun) config(p *process) (cfg stresstest.Config, err error) {
-	if c.Rate <= 0 || c.Duration <= 0 || c.Workers < 1 {
-		return cfg, usage("--rate %v, --duration %v and --workers %d: want more than 0 of each", c.Rate, c.Duration, c.Workers)
+func (c *stresstestRun) config(p *process) (cfg stresstest.Config, err error) {
+	notes, err := c.usePreset(p)
+	if err != nil {
+		return cfg, err
 	}
-	cfg = stresstest.Config{Target: c.Target, Rate: c.Rate, Duration: c.Duration, Warmup: c.Warmup, Workers: c.Workers,
+	if c.Duration <= 0 || c.Workers < 1 {
+		return cfg, usage("--duration %v and --workers %d: want more than 0 of each", c.Duration, c.Workers)
+	}
+	cfg = stresstest.Config{Target: c.Target, Duration: c.Duration, Warmup: c.Warmup, Workers: c.Workers,
 		Users: c.Users, Seed: c.Seed, SessionsFile: c.Sessions, MetricsURLs: c.Metrics, PoolSize: c.PoolSize, InFlight: c.PoolInFlight,
-		Command: "gatehouse " + strings.Join(p.parsed.Args, " "), Version: version, Machine: machine(), Live: liveLine(p.stderr)}
+		Command: "gatehouse " + strings.Join(p.parsed.Args, " "), Version: version, Machine: machine(), Live: p.liveLine(), Notes: notes}
+	if cfg.Rates, err = stresstest.ParseRates(c.Rate); err != nil {
+		return cfg, usage("--rate: %w", err)
+	}
+	if c.Think != "" {
+		if cfg.Think, err = stresstest.ParseThink(c.Think); err != nil {
+			return cfg, usage("--think: %w", err)
+		}
+	}
 	if cfg.Dist, err = stresstest.ParseDist(c.Dist); err != nil {
 		return cfg, usage("--dist: %w", err)
 	}
@@ -126,19 +141,6 @@ func (c stresstestRun) link() (cfg protocol.Config, err error) {
 // machine describes where the driver runs, as far as it matters to numbers.
 func machine() string {
 	return fmt.Sprintf("%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
-}
-
-// liveLine shows how the run goes: over and over on one line of a terminal,
-// a line every five seconds elsewhere.
-func liveLine(w io.Writer) func(stresstest.LiveLine) {
-	onTerminal, n := terminal(w), 0
-	return func(l stresstest.LiveLine) {
-		if onTerminal {
-			fmt.Fprintf(w, "\r\033[K%s", l)
-		} else if n++; n%5 == 0 {
-			fmt.Fprintln(w, l)
-		}
-	}
 }
 
 // write writes the report in every form that is asked for.

@@ -1,0 +1,4 @@
+package command
+
+// Overwritten is a live line on a terminal.
+var Overwritten = overwritten
