@@ -41,6 +41,9 @@ func openMySQL(ctx context.Context, server *mysql.Config, cfg Config) (*Store, e
 	if s.migrate, err = openServer(server, 0, map[string]string{"lock_wait_timeout": "5"}); err != nil {
 		return nil, err
 	}
+	s.openBulk = func() (*sql.DB, error) {
+		return openServer(server, bulkTimeout, map[string]string{"innodb_lock_wait_timeout": "10", "lock_wait_timeout": "10"})
+	}
 	s.migrate.SetMaxOpenConns(spareConns)
 	s.migrate.SetConnMaxIdleTime(10 * time.Second)
 

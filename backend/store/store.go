@@ -47,6 +47,9 @@ type Store struct {
 	write    *sql.DB // the same as read on a server
 	migrate  *sql.DB // without the time limits of the others
 	claim    *claim  // nil where nothing was claimed
+	// openBulk opens the connections of a Loader. It is nil for a file.
+	openBulk func() (*sql.DB, error)
+	bulk     bool // it is the store inside a Loader
 	shared   bool
 	warnings []string
 }

@@ -14,6 +14,9 @@ type progress struct {
 	stdout   io.Writer
 	terminal bool
 	total    int
+	// part tells how much of the whole is done, from 0 to 1, where there is
+	// no total.
+	part func() float64
 
 	mu       sync.Mutex // guards the fields below
 	started  time.Time
@@ -29,13 +32,6 @@ const progressEvery = 2 * time.Second
 func newProgress(p *process, first, total int) *progress {
 	return &progress{out: p.stderr, stdout: p.stdout, terminal: terminal(p.stderr), total: total,
 		started: time.Now(), ends: map[int]int{}, first: first}
-}
-
-// restart leaves what came before out of the rate.
-func (p *progress) restart() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.started = time.Now()
 }
 
 // done notes that the count numbers up to last are done.
@@ -71,12 +67,21 @@ func (p *progress) rate() float64 {
 }
 
 func (p *progress) show() {
-	left := time.Duration(float64(p.total-p.finished) / max(p.rate(), 1) * float64(time.Second)).Round(time.Second)
-	line := fmt.Sprintf("%s of %s accounts, %s a second, %v left", shown(p.finished), shown(p.total), shown(int(p.rate())), left)
+	of, upTo, part := "", "", 0.0
+	if p.total > 0 {
+		of, upTo = " of "+shown(p.total), fmt.Sprintf(", all up to %d are done", p.first-1)
+		part = float64(p.finished) / float64(p.total)
+	} else if p.part != nil {
+		part = p.part()
+	}
+	line := fmt.Sprintf("%s%s accounts, %s a second", shown(p.finished), of, shown(int(p.rate())))
+	if part > 0 {
+		line += fmt.Sprintf(", %v left", time.Duration(float64(time.Since(p.started))*(1-part)/part).Round(time.Second))
+	}
 	if p.terminal {
-		fmt.Fprintf(p.out, "\r\033[K%s", line)
+		fmt.Fprintf(p.out, "\r\033[K%s%s", line, upTo)
 	} else {
-		fmt.Fprintln(p.out, line)
+		fmt.Fprintln(p.out, line+upTo)
 	}
 }
 
