@@ -5,7 +5,7 @@ GO ?= go
 # The inner loop leaves out the tests that drive whole processes and a browser.
 E2E = gatehouse/internal/e2e
 
-.PHONY: help run build test test-deps check lint fuzz clean
+.PHONY: help run build test test-deps check lint fuzz bench-load clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	    echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 	  done; \
 	done
+
+LOAD_ROWS ?= 500000
+bench-load: test-deps ## Compare users generate with MariaDB's own LOAD DATA of the same LOAD_ROWS rows
+	@LOAD_ROWS=$(LOAD_ROWS) $(GO) test -run '^$$' -bench . -benchtime 3x -timeout 60m ./bench/loaddata
 
 clean: ## Remove what was built
 	rm -rf bin

@@ -17,12 +17,12 @@ import (
 const (
 	// MaxLoad is how many accounts one call of Load takes. More would bring
 	// little more a second and make what an interruption costs larger.
-	MaxLoad = 10_000
+	MaxLoad = 25_000
 	// perInsert is how many rows one INSERT brings. It keeps the statement
 	// below every database's limits on its length and its parameters.
 	perInsert = 500
 	// serverLoads is how many transactions a server is loaded with at once.
-	serverLoads = 4
+	serverLoads = 3
 	// bulkTimeout bounds each statement and each transaction of a Loader.
 	bulkTimeout = 2 * time.Minute
 )

@@ -38,7 +38,6 @@ func newProgress(p *process, first, total int) *progress {
 func (p *progress) done(count, last int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.finished += count
 	p.ends[last-count+1] = last
 	for start := p.first; ; start = p.first {
 		last, ok := p.ends[start]
@@ -48,6 +47,19 @@ func (p *progress) done(count, last int) {
 		delete(p.ends, start)
 		p.first = last + 1
 	}
+	p.count(count)
+}
+
+// add notes that count more are done, which have no numbers.
+func (p *progress) add(count int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count(count)
+}
+
+// count counts and, when it is time, shows; mu is held.
+func (p *progress) count(count int) {
+	p.finished += count
 	now := time.Now()
 	if p.terminal && now.Sub(p.shown) > 200*time.Millisecond || now.Sub(p.shown) > progressEvery {
 		p.shown = now

@@ -10,6 +10,8 @@ import (
 
 type usersCommand struct {
 	Generate usersGenerate `cmd:"" help:"Make accounts user00000001, user00000002, … for load tests, or remove them."`
+	Import   usersImport   `cmd:"" help:"Take over accounts from NDJSON, one a line, with their password hashes."`
+	Export   usersExport   `cmd:"" help:"Write all accounts as NDJSON, with their password hashes."`
 }
 
 // openToFill opens a database that accounts are to be inserted into, and
