@@ -71,6 +71,8 @@ func parseLine(text []byte) (line accountLine, err error) {
 func jsonMistake(err error) error {
 	var kind *json.UnmarshalTypeError
 	switch {
+	case errors.As(err, &kind) && kind.Field == "":
+		return fmt.Errorf("%s and not an object", kind.Value)
 	case errors.As(err, &kind):
 		return fmt.Errorf("%s is a %s", kind.Field, kind.Value)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):

@@ -32,11 +32,15 @@ type generator struct {
 	progress    *progress
 }
 
+// passwords is how many different ones the accounts have.
+func (g *generator) passwords() int { return min(differentPasswords, g.last-g.first+1) }
+
 // hash hashes the passwords that the accounts share.
 func (g *generator) hash(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for k := range g.credentials {
+	for i := range g.passwords() {
+		k := (g.first + i) % differentPasswords
 		group.Go(func() (err error) {
 			g.credentials[k], err = g.hasher.Hash(ctx, stresstest.Password(k))
 			return err

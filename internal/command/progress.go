@@ -30,8 +30,9 @@ const progressEvery = 2 * time.Second
 
 // newProgress shows a run over total numbers from first on.
 func newProgress(p *process, first, total int) *progress {
+	now := time.Now()
 	return &progress{out: p.stderr, stdout: p.stdout, terminal: terminal(p.stderr), total: total,
-		started: time.Now(), ends: map[int]int{}, first: first}
+		started: now, shown: now, ends: map[int]int{}, first: first}
 }
 
 // done notes that the count numbers up to last are done.

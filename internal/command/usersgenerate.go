@@ -91,7 +91,7 @@ func (c usersGenerate) generate(ctx context.Context, p *process, st *store.Store
 		return err
 	}
 	defer g.hasher.Close()
-	fmt.Fprintf(p.stderr, "hashing %d passwords with %s\n", differentPasswords, c.HashParams)
+	fmt.Fprintf(p.stderr, "hashing %d passwords with %s\n", g.passwords(), c.HashParams)
 	if err := g.hash(ctx); err != nil {
 		return err
 	}
