@@ -26,7 +26,7 @@ func (s *Store) Page(ctx context.Context, after int64, limit int) ([]Account, er
 
 // Named returns those accounts, of at most MaxPage usernames, that exist, by
 // their username.
-func (s *Store) Named(ctx context.Context, usernames []string) (map[string]Account, error) {
+func (l *Loader) Named(ctx context.Context, usernames []string) (map[string]Account, error) {
 	if len(usernames) > MaxPage {
 		return nil, fmt.Errorf("look for %d usernames: at most %d at once", len(usernames), MaxPage)
 	}
@@ -38,7 +38,7 @@ func (s *Store) Named(ctx context.Context, usernames []string) (map[string]Accou
 	for _, name := range usernames {
 		args = append(args, []byte(name))
 	}
-	accounts, err := s.accounts(ctx, "username IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
+	accounts, err := l.store.accounts(ctx, "username IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
 	if err != nil {
 		return nil, fmt.Errorf("look for %d usernames: %w", len(usernames), err)
 	}

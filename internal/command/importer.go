@@ -35,7 +35,6 @@ const (
 
 // An importer takes accounts over from lines.
 type importer struct {
-	store    *store.Store
 	loader   *store.Loader
 	refused  *refusals
 	progress *progress
@@ -188,7 +187,7 @@ func (im *importer) sortOut(ctx context.Context, s *step) (fresh []entry, err er
 		for _, e := range some {
 			names = append(names, e.account.User.Username)
 		}
-		found, err := im.store.Named(ctx, names)
+		found, err := im.loader.Named(ctx, names)
 		if err != nil {
 			return nil, err
 		}
@@ -267,7 +266,7 @@ func (im *importer) insert(ctx context.Context, s *step, fresh []entry, tries in
 // insertOne deals with an entry of which the name or the id is taken, since a
 // moment ago or by a line of the same step.
 func (im *importer) insertOne(ctx context.Context, s *step, e entry, tries int) error {
-	found, err := im.store.Named(ctx, []string{e.account.User.Username})
+	found, err := im.loader.Named(ctx, []string{e.account.User.Username})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -116,6 +117,38 @@ func TestGenerateLeavesOthersAlone(t *testing.T) {
 		users(t, url, "", "generate", "--count", "3", "--force", quick).want(t, 0, "made 3")
 		if all := export(t, url); len(all) != 5 {
 			t.Errorf("there are %d accounts", len(all))
+		}
+	})
+}
+
+var resume = regexp.MustCompile(`all up to (\d+) are in; resume with --start (\d+) --count (\d+)`)
+
+// All up to the number that an interrupted run prints must be there.
+func TestGenerateNamesTheNumberToGoOnWith(t *testing.T) {
+	databases(t, func(t *testing.T, newURL func() string) {
+		url := newURL()
+		const count = 3*store.MaxLoad + 100
+		obstacle := 2*store.MaxLoad + 50
+		users(t, url, line(fmt.Sprint(obstacle), "obstacle"), "import", "-").want(t, 0)
+		o := users(t, url, "", "generate", "--count", fmt.Sprint(count), "--force", quick).want(t, 1, `"obstacle"`)
+		m := resume.FindStringSubmatch(o.stderr)
+		if m == nil {
+			t.Fatalf("said %q", o.stderr)
+		}
+		upTo, _ := strconv.Atoi(m[1])
+		if m[2] != fmt.Sprint(upTo+1) || m[3] != fmt.Sprint(count-upTo) || upTo >= obstacle {
+			t.Errorf("said %q", m[0])
+		}
+		l, err := openStore(t, url).Loader(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if n, err := l.Count(t.Context(), 1, int64(upTo)); err != nil || n != upTo {
+			t.Errorf("%d of the first %d are there, %v", n, upTo, err)
+		}
+		if strings.HasPrefix(url, "sqlite:") && upTo != 2*store.MaxLoad {
+			t.Errorf("one after the other, and only %d are in", upTo)
 		}
 	})
 }

@@ -76,7 +76,7 @@ func (c usersImport) run(ctx context.Context, p *process, st *store.Store, input
 		return err
 	}
 	defer loader.Close()
-	im := importer{store: st, loader: loader, refused: refused, progress: newProgress(p, 1, 0)}
+	im := importer{loader: loader, refused: refused, progress: newProgress(p, 1, 0)}
 	im.progress.part = part
 	if err := im.run(ctx, input); err != nil {
 		return fmt.Errorf("%w; what came before is in: run it again to go on", err)
