@@ -49,8 +49,13 @@ func openLoader(ctx context.Context, p *process, st *store.Store) (*store.Loader
 	if err != nil {
 		return nil, err
 	}
-	if note := loader.Note(); note != "" {
+	sayNote(p, loader, "")
+	return loader, nil
+}
+
+// sayNote says what a Loader has to note, unless that was said before.
+func sayNote(p *process, loader *store.Loader, before string) {
+	if note := loader.Note(); note != before {
 		fmt.Fprintln(p.stderr, "gatehouse:", note)
 	}
-	return loader, nil
 }

@@ -110,9 +110,7 @@ func (g *generator) run(ctx context.Context, p *process) error {
 		next := g.progress.next()
 		return fmt.Errorf("%w; all up to %d are in; resume with --start %d --count %d", err, next-1, next, g.last-next+1)
 	}
-	if note := g.loader.Note(); note != before {
-		fmt.Fprintln(p.stderr, "gatehouse:", note)
-	}
+	sayNote(p, g.loader, before)
 	if err := g.progress.end("made"); err != nil {
 		return err
 	}

@@ -78,9 +78,11 @@ func (c usersImport) run(ctx context.Context, p *process, st *store.Store, input
 	defer loader.Close()
 	im := importer{loader: loader, refused: refused, progress: newProgress(p, 1, 0)}
 	im.progress.part = part
+	before := loader.Note()
 	if err := im.run(ctx, input); err != nil {
 		return fmt.Errorf("%w; what came before is in: run it again to go on", err)
 	}
+	sayNote(p, loader, before)
 	if err := im.progress.end("imported"); err != nil {
 		return err
 	}
