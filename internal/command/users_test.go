@@ -376,6 +376,11 @@ func TestUsersCommandsNameTheFix(t *testing.T) {
 	users(t, empty, "", "import", filepath.Join(dir, "no such file")).want(t, 1, "no such file")
 	users(t, empty, "", "import").want(t, 2, "<file>")
 	users(t, empty, "", "import", "--rejects", dir+"/none/r", "-").want(t, 1, "--rejects")
+	same := file(t, line("", "ada"))
+	users(t, empty, "", "import", "--rejects", same, same).want(t, 2, "is the file that is imported")
+	if text, err := os.ReadFile(same); err != nil || string(text) != line("", "ada") {
+		t.Errorf("the input became %q, %v", text, err)
+	}
 	users(t, empty, "", "import", "-").want(t, 0, "imported 0 accounts")
 	users(t, empty, "", "export", dir+"/none/x").want(t, 1, "export accounts", "none/x")
 	for _, wrong := range [][]string{{"--count", "0"}, {"--count", "5", "--start", "0"}, {"--count", "99999999", "--start", "2"}} {

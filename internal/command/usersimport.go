@@ -20,7 +20,7 @@ type usersImport struct {
 }
 
 // Run takes the accounts over. It only inserts.
-func (c usersImport) Run(p *process) (err error) {
+func (c usersImport) Run(p *process) error {
 	ctx, cancel := untilSignal(p.ctx)
 	defer cancel()
 	input, part, err := c.open(p)
@@ -30,12 +30,12 @@ func (c usersImport) Run(p *process) (err error) {
 	defer input.Close()
 	refusals := refusals{stderr: p.stderr, terminal: terminal(p.stderr)}
 	if c.Rejects != "" {
-		f, err := os.OpenFile(c.Rejects, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		rejects, err := c.openRejects()
 		if err != nil {
-			return fmt.Errorf("--rejects: %w", err)
+			return err
 		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		refusals.file = f
+		defer rejects.Close()
+		refusals.file = rejects
 	}
 	st, err := openToFill(ctx, c.url(c.Data), false)
 	if errors.Is(err, store.ErrClaimed) {
@@ -46,6 +46,21 @@ func (c usersImport) Run(p *process) (err error) {
 	}
 	defer st.Close()
 	return c.run(ctx, p, st, input, part, &refusals)
+}
+
+// openRejects makes the file of refused lines, for nobody else to read. Each
+// line is written at once, so that an import that is killed leaves them.
+func (c usersImport) openRejects() (*os.File, error) {
+	input, inputErr := os.Stat(c.File)
+	rejects, err := os.Stat(c.Rejects)
+	if inputErr == nil && err == nil && os.SameFile(input, rejects) {
+		return nil, usage("--rejects %s is the file that is imported", c.Rejects)
+	}
+	f, err := os.OpenFile(c.Rejects, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("--rejects: %w", err)
+	}
+	return f, nil
 }
 
 // open opens the input, and tells how to know how much of it was read.
