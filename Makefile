@@ -5,7 +5,7 @@ GO ?= go
 # The inner loop leaves out the tests that drive whole processes and a browser.
 E2E = gatehouse/internal/e2e
 
-.PHONY: help run build test test-deps check lint fuzz bench-driver clean
+.PHONY: help run build test test-deps check lint fuzz bench-load bench-driver clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ fuzz: ## Run each fuzz target for FUZZTIME
 
 bench-driver: ## Compare what a request costs our load driver and vegeta; DRIVERARGS="-rate 1000 -rounds 9"
 	@mkdir -p bin && cd bench/driver && $(GO) build -o ../../bin/bench-driver . && exec ../../bin/bench-driver $(DRIVERARGS)
+
+LOAD_ROWS ?= 500000
+bench-load: test-deps ## Compare users generate with MariaDB's own LOAD DATA of the same LOAD_ROWS rows
+	@LOAD_ROWS=$(LOAD_ROWS) $(GO) test -run '^$$' -bench . -benchtime 3x -timeout 60m ./bench/loaddata
 
 clean: ## Remove what was built
 	rm -rf bin

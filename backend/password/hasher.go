@@ -93,34 +93,60 @@ func (h *Hasher) Hash(ctx context.Context, password string) ([]byte, error) {
 // Verify reports whether the password is the credential's. An empty credential stands for nobody: it costs what a real
 // one with the current parameters costs, and no password is right. So does a password that cannot be one
 // (ErrInvalidPassword of Hash). rehash is true when the password is right and the credential was made with other
-// parameters than the current ones: then store what Hash returns.
+// parameters than the current ones, or by another program: then store what Hash returns.
 //
 // Errors: OverloadedError (ErrOverloaded) when there is no worker in time, told before any hashing; the context's error
 // when it ends first; ErrClosed; ErrCredential, after the work, for stored bytes that are not a credential.
 func (h *Hasher) Verify(ctx context.Context, credential []byte, password string) (ok, rehash bool, err error) {
 	plain, usable := prepare(password)
-	c, known, broken := h.credential(credential)
+	if !usable {
+		password = "" // nothing is computed of what is too long
+	}
+	c, known, broken := h.verifiable(credential)
 	var right bool
-	err = h.queue.do(ctx, func() { right = c.matches(h.derive(plain, c.Params, c.Salt)) })
+	err = h.queue.do(ctx, func() { right = c.matches(password, plain) })
 	if err == nil {
 		err = broken
 	}
 	if err != nil {
 		return false, false, fmt.Errorf("verify password: %w", err)
 	}
-	ok = right && known && usable
-	return ok, ok && c.Params != h.params, nil
+	ok = right && known && plain != ""
+	return ok, ok && c.stale, nil
 }
 
-// credential returns what to verify: the stored credential, or nobody's (known is false) when it is empty or broken.
-func (h *Hasher) credential(stored []byte) (c Credential, known bool, err error) {
+// verifiable is a credential as Verify needs it.
+type verifiable struct {
+	// matches compares with the password as typed and with its NFC form.
+	matches func(typed, nfc string) bool
+	// stale credentials are to be replaced by new ones.
+	stale bool
+}
+
+// verifiable returns what to verify: the stored credential, or nobody's (known is false) when it is empty or broken.
+func (h *Hasher) verifiable(stored []byte) (v verifiable, known bool, err error) {
 	if len(stored) == 0 {
-		return h.nobody, false, nil
+		return h.own(h.nobody), false, nil
 	}
-	if c, err = Decode(stored); err != nil {
-		return h.nobody, false, err
+	if stored[0] != schemeArgon2id {
+		f, err := decodeForeign(stored)
+		if err != nil {
+			return h.own(h.nobody), false, err
+		}
+		return verifiable{matches: f.matches, stale: true}, true, nil
 	}
-	return c, true, nil
+	c, err := Decode(stored)
+	if err != nil {
+		return h.own(h.nobody), false, err
+	}
+	return h.own(c), true, nil
+}
+
+func (h *Hasher) own(c Credential) verifiable {
+	return verifiable{
+		matches: func(_, nfc string) bool { return c.matches(h.derive(nfc, c.Params, c.Salt)) },
+		stale:   c.Params != h.params,
+	}
 }
 
 // Workers returns how many computations can run at the same time.

@@ -13,7 +13,13 @@
 //
 // [Hasher.Verify] without a credential ("there is no such user") waits in the same queue and computes the same hash with
 // the current parameters as a real one does, so that time does not tell who exists. Credentials still stored with
-// other parameters take another time until their owner's next login, when rehash asks for a new one.
+// other parameters take another time until their owner's next login, when rehash asks for a new one; so do those that
+// another program made.
+//
+// # Elsewhere
+//
+// [ParsePHC] takes over hashes of other programs: argon2id, bcrypt, scrypt and PBKDF2, each at a bounded cost. They are
+// verified by the same workers, and rehash is true for every one of them.
 //
 // # Text
 //

@@ -49,6 +49,9 @@ func openMySQL(ctx context.Context, server *mysql.Config, cfg Config) (*Store, e
 	s.watch.SetMaxOpenConns(1)
 	s.watch.SetConnMaxLifetime(connLifetime)
 	s.migrate.SetMaxOpenConns(spareConns - 1)
+	s.openBulk = func() (*sql.DB, error) {
+		return openServer(server, bulkTimeout, map[string]string{"innodb_lock_wait_timeout": "10", "lock_wait_timeout": "10"})
+	}
 	s.migrate.SetConnMaxIdleTime(10 * time.Second)
 
 	s.read.SetMaxOpenConns(1)

@@ -42,12 +42,15 @@ type Config struct {
 // Store is a user.Store and a session.Store. Its methods may be called at
 // the same time.
 type Store struct {
-	dialect  dialect
-	read     *sql.DB
-	write    *sql.DB // the same as read on a server
-	migrate  *sql.DB // without the time limits of the others
-	watch    *sql.DB // for the state of the cache, whatever the others wait for; read in a file
-	claim    *claim  // nil where nothing was claimed
+	dialect dialect
+	read    *sql.DB
+	write   *sql.DB // the same as read on a server
+	migrate *sql.DB // without the time limits of the others
+	watch   *sql.DB // for the state of the cache, whatever the others wait for; read in a file
+	claim   *claim  // nil where nothing was claimed
+	// openBulk opens the connections of a Loader. It is nil for a file.
+	openBulk func() (*sql.DB, error)
+	bulk     bool // it is the store inside a Loader
 	shared   bool
 	warnings []string
 }

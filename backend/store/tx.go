@@ -24,6 +24,15 @@ const (
 	maxRetries = 3
 )
 
+// limit is a time limit of one person's change, or of the thousands of rows
+// that a Loader brings in the place of one.
+func (s *Store) limit(one time.Duration) time.Duration {
+	if s.bulk {
+		return bulkTimeout
+	}
+	return one
+}
+
 // fault is what an error of the database means for a transaction.
 type fault int
 
@@ -62,7 +71,7 @@ var errDuplicate = errors.New("a row of this key exists")
 // the refusal that f returned, or wraps user.ErrUnavailable; in the latter two
 // cases nothing was changed.
 func (s *Store) change(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.limit(changeTimeout))
 	defer cancel()
 	for try := 0; ; try++ {
 		again, err := s.attempt(ctx, f)
@@ -99,9 +108,9 @@ func (s *Store) attempt(ctx context.Context, f func(context.Context, *sql.Tx) er
 	// context of its own: the one of BeginTx governs the COMMIT too, and a
 	// caller who leaves must not turn a change that succeeds into one of
 	// unknown outcome.
-	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), txTimeout)
+	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limit(txTimeout))
 	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, txTimeout)
+	ctx, cancel = context.WithTimeout(ctx, s.limit(txTimeout))
 	defer cancel()
 
 	tx, err := conn.BeginTx(own, nil)

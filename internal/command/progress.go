@@ -14,6 +14,9 @@ type progress struct {
 	stdout   io.Writer
 	terminal bool
 	total    int
+	// part tells how much of the whole is done, from 0 to 1, where there is
+	// no total.
+	part func() float64
 
 	mu       sync.Mutex // guards the fields below
 	started  time.Time
@@ -27,22 +30,15 @@ const progressEvery = 2 * time.Second
 
 // newProgress shows a run over total numbers from first on.
 func newProgress(p *process, first, total int) *progress {
+	now := time.Now()
 	return &progress{out: p.stderr, stdout: p.stdout, terminal: terminal(p.stderr), total: total,
-		started: time.Now(), ends: map[int]int{}, first: first}
-}
-
-// restart leaves what came before out of the rate.
-func (p *progress) restart() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.started = time.Now()
+		started: now, shown: now, ends: map[int]int{}, first: first}
 }
 
 // done notes that the count numbers up to last are done.
 func (p *progress) done(count, last int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.finished += count
 	p.ends[last-count+1] = last
 	for start := p.first; ; start = p.first {
 		last, ok := p.ends[start]
@@ -52,6 +48,19 @@ func (p *progress) done(count, last int) {
 		delete(p.ends, start)
 		p.first = last + 1
 	}
+	p.count(count)
+}
+
+// add notes that count more are done, which have no numbers.
+func (p *progress) add(count int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count(count)
+}
+
+// count counts and, when it is time, shows; mu is held.
+func (p *progress) count(count int) {
+	p.finished += count
 	now := time.Now()
 	if p.terminal && now.Sub(p.shown) > 200*time.Millisecond || now.Sub(p.shown) > progressEvery {
 		p.shown = now
@@ -71,12 +80,21 @@ func (p *progress) rate() float64 {
 }
 
 func (p *progress) show() {
-	left := time.Duration(float64(p.total-p.finished) / max(p.rate(), 1) * float64(time.Second)).Round(time.Second)
-	line := fmt.Sprintf("%s of %s accounts, %s a second, %v left", shown(p.finished), shown(p.total), shown(int(p.rate())), left)
+	of, upTo, part := "", "", 0.0
+	if p.total > 0 {
+		of, upTo = " of "+shown(p.total), fmt.Sprintf(", all up to %d are done", p.first-1)
+		part = float64(p.finished) / float64(p.total)
+	} else if p.part != nil {
+		part = p.part()
+	}
+	line := fmt.Sprintf("%s%s accounts, %s a second", shown(p.finished), of, shown(int(p.rate())))
+	if part > 0 {
+		line += fmt.Sprintf(", %v left", time.Duration(float64(time.Since(p.started))*(1-part)/part).Round(time.Second))
+	}
 	if p.terminal {
-		fmt.Fprintf(p.out, "\r\033[K%s", line)
+		fmt.Fprintf(p.out, "\r\033[K%s%s", line, upTo)
 	} else {
-		fmt.Fprintln(p.out, line)
+		fmt.Fprintln(p.out, line+upTo)
 	}
 }
 
