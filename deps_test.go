@@ -57,6 +57,7 @@ var may = map[string][]string{
 	"protocol/protocoltest":         {},
 	"webserver/picture/picturetest": {"webserver/picture"},
 	"backend/cache/cachetest":       {"backend/cache"},
+	"backend/cache/model":           {},
 	"internal/testenv":              {},
 	"internal/testenv/browser":      {"internal/testenv"},
 	"internal/e2e":                  {},
