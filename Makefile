@@ -7,7 +7,7 @@ E2E = gatehouse/internal/e2e
 # Has no goroutines, and would take minutes under the race detector.
 MODEL = gatehouse/backend/cache/model
 
-.PHONY: help run build test test-deps check lint fuzz clean
+.PHONY: help run build test test-deps check lint fuzz mutants soak clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,13 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	    echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 	  done; \
 	done
+
+mutants: test-deps ## Put each known bug into a copy of the code; every one must be found by its test
+	@$(GO) run ./internal/mutants
+
+soak: ## What takes longer than a test may: the cache's model in larger scopes, ten million calls over the link
+	TEST_SCOPE=large $(GO) test -count=1 -timeout 60m -v -run LargerScopes $(MODEL)
+	TEST_PAIRS=10000000 $(GO) test -count=1 -timeout 60m -v -run 'TestNoCallIsAnsweredForAnother$$' ./protocol
 
 clean: ## Remove what was built
 	rm -rf bin

@@ -61,6 +61,7 @@ var may = map[string][]string{
 	"internal/testenv":              {},
 	"internal/testenv/browser":      {"internal/testenv"},
 	"internal/e2e":                  {},
+	"internal/mutants":              {},
 }
 
 // only says who alone may import a module from outside, because what it does

@@ -132,6 +132,27 @@ var linkMutants = []mutant{
 		pkg: "protocol", test: "^TestALostConnectionTellsWhatIsKnownOfEachCall$",
 	},
 	{
+		name: "a write that is under way counts as not sent",
+		edits: []edit{{"protocol/outbox.go",
+			"return o.written+o.writing >= offset",
+			"return o.written >= offset"}},
+		pkg: "protocol", test: "^TestAWriteThatIsUnderWayCountsAsSent$",
+	},
+	{
+		name: "TLS says goodbye to a peer that does not read",
+		edits: []edit{{"protocol/outbox.go",
+			"conn = secure.NetConn()\n",
+			"conn = secure\n"}},
+		pkg: "protocol", test: "^TestAPeerThatStopsReadingIsGivenUp$",
+	},
+	{
+		name: "what waits to be written has no bound",
+		edits: []edit{{"protocol/outbox.go",
+			"return len(o.pending) == 0 || len(o.pending)+size <= maxPending",
+			"return true"}},
+		pkg: "protocol", test: "^TestAPeerThatStopsReadingIsGivenUp$",
+	},
+	{
 		name: "a server that is silent is waited for",
 		edits: []edit{{"protocol/conn.go",
 			"if err != nil && c.lastReceived.Load() < at.UnixNano() {",
