@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -109,5 +110,36 @@ func TestVerdictsOnMutantsOfASmallModule(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "a", "a.go"))
 	if err != nil || !strings.Contains(string(text), "return -n") {
 		t.Errorf("the tree was changed: %s (%v)", text, err)
+	}
+}
+
+// TestDocumentNamesTestsThatExist reads the tests that the document on
+// reliability names.
+func TestDocumentNamesTestsThatExist(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile(filepath.Join(root, "docs", "reliability.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	err = filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		tests.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(doc), -1)
+	if len(names) < 15 {
+		t.Fatalf("the document names %d tests", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(tests.String(), "func "+name+"(t *testing.T)") {
+			t.Errorf("there is no test %s", name)
+		}
 	}
 }

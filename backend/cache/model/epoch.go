@@ -9,6 +9,8 @@ type Epoch struct {
 	// that the view names, NoFence the check of the row in the transaction of
 	// a write, NoDrain the wait for old views before writes go without marks.
 	NoIncarnation, NoFence, NoDrain bool
+	// AckOnly checks the weaker promise, as that of a Record does.
+	AckOnly bool
 	// Recheck makes a reader look at its view once more when the answer came.
 	Recheck bool
 

@@ -155,6 +155,8 @@ func (m *epochMove) fill(i uint8, r epochReader) {
 // returns ends a read.
 func (m *epochMove) returns(what, i uint8, r epochReader, n epochState) {
 	n.r[i] = epochReader{reads: r.reads + 1}
-	n.floor = max(n.floor, r.val)
+	if !m.AckOnly {
+		n.floor = max(n.floor, r.val)
+	}
 	m.tell(step{what: what, who: i, a: r.val, b: r.floor}, n.pack(), r.val < r.floor)
 }

@@ -70,6 +70,12 @@ func ackOnly(r model.Record) model.Record {
 	return r
 }
 
+// before acknowledges after the unmark.
+func before(r model.Record) model.Record {
+	r.AckFirst = false
+	return r
+}
+
 // The protocols that are known to be wrong, each as it is written in papers,
 // libraries or first drafts.
 var (
@@ -121,6 +127,8 @@ func TestProtocolsThatShowStaleReads(t *testing.T) {
 		{name: "M when the cache is flushed", checker: flushed, steps: 11},
 		{name: "M when the cache is flushed and a writer stops", checker: flushedCrash, steps: 11},
 		{name: "M when a replica takes over", checker: failedOver, steps: 7},
+		{name: "M when the cache is flushed, unmarked before it is acknowledged", checker: before(flushed), steps: 14},
+		{name: "M when a replica takes over, unmarked before it is acknowledged", checker: before(failedOver), steps: 8},
 	})
 }
 
@@ -136,19 +144,19 @@ func TestProtocolsThatShowWhatIsOlderThanAnAcknowledgedWrite(t *testing.T) {
 		{name: "M when the cache is flushed", checker: ackOnly(flushed), steps: 11},
 		{name: "M when the cache is flushed and a writer stops", checker: ackOnly(flushedCrash), steps: 11},
 		{name: "M when a replica takes over", checker: ackOnly(failedOver), steps: 7},
+		{name: "the same, unmarked before it is acknowledged", checker: ackOnly(before(failedOver)), steps: 8},
 	})
 }
 
 func TestProtocolsThatAreNeverOlderThanAnAcknowledgedWrite(t *testing.T) {
 	t.Parallel()
-	before := func(r model.Record) model.Record { r.AckFirst = false; return ackOnly(r) }
 	crash := flushedCrash
 	crash.Writers = 2
 	check(t, []row{
 		{name: "C: leases", checker: ackOnly(leases), states: 39_537},
 		{name: "C1: leases, with faults", checker: ackOnly(model.Record{Write: model.DeleteAfter, Writers: 2, Readers: 2, Reads: 2, Crash: 1, GetFails: 1, Evict: 1}), states: 152_134},
-		{name: "M when the cache is flushed, unmarked before it is acknowledged", checker: before(flushed), states: 487_244},
-		{name: "and when a writer stops", checker: before(crash), states: 170_186},
+		{name: "M when the cache is flushed, unmarked before it is acknowledged", checker: ackOnly(before(flushed)), states: 487_244},
+		{name: "and when a writer stops", checker: ackOnly(before(crash)), states: 170_186},
 	})
 }
 
@@ -232,5 +240,8 @@ func TestEpochsAreLinearizable(t *testing.T) {
 		{name: "E without the fence in the transaction", checker: with(func(e *model.Epoch) { e.NoFence = true }), steps: 19},
 		{name: "E without the incarnation", checker: with(func(e *model.Epoch) { e.NoIncarnation = true }), steps: 8},
 		{name: "E without the wait", checker: with(func(e *model.Epoch) { e.NoDrain = true }), steps: 9},
+		{name: "E without the fence, acknowledged changes alone", checker: with(func(e *model.Epoch) { e.NoFence, e.AckOnly = true, true }), steps: 19},
+		{name: "E without the incarnation, acknowledged changes alone", checker: with(func(e *model.Epoch) { e.NoIncarnation, e.AckOnly = true, true }), steps: 8},
+		{name: "E without the wait, acknowledged changes alone", checker: with(func(e *model.Epoch) { e.NoDrain, e.AckOnly = true, true }), steps: 9},
 	})
 }
