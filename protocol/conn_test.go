@@ -354,12 +354,15 @@ func TestAPeerThatStopsReadingIsGivenUp(t *testing.T) {
 				if gone := time.Since(start); gone > 3*time.Second {
 					t.Errorf("given up after %v", gone)
 				}
+				c.Close()
+				if gone := time.Since(start); gone > 3*time.Second {
+					t.Errorf("closed after %v", gone)
+				}
 				// One batch is being written, and at most 1 MiB waits behind it.
 				if waited := failed.Load(); waited < 1 || waited > 36 || refused.Load() == 0 {
 					t.Errorf("%d calls waited, %d were refused", waited, refused.Load())
 				}
-				c.Close()
-				time.Sleep(time.Minute)
+				time.Sleep(time.Minute) // until the script is over
 			})
 		})
 	}

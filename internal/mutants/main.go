@@ -50,13 +50,13 @@ func run(ctx context.Context, out io.Writer, names []string) int {
 		switch {
 		case err != nil:
 			code = 2
-			fmt.Fprintf(out, "ERROR     %-40s %v\n", m.name, err)
+			fmt.Fprintf(out, "ERROR     %-54s %v\n", m.name, err)
 			continue
 		case verdict == "":
 			survived++
 			verdict = "SURVIVED"
 		}
-		fmt.Fprintf(out, "%-9s %-40s %6.1f s  %s %s\n", verdict, m.name, took.Seconds(), m.pkg, m.test)
+		fmt.Fprintf(out, "%-9s %-54s %6.1f s  %s %s\n", verdict, m.name, took.Seconds(), m.pkg, m.test)
 	}
 	fmt.Fprintf(out, "%d mutants, %d survived, %.0f s\n", len(chosen), survived, time.Since(start).Seconds())
 	if code == 0 && survived > 0 {
