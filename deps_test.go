@@ -61,10 +61,12 @@ var may = map[string][]string{
 	"protocol/protocoltest":         {},
 	"webserver/picture/picturetest": {"webserver/picture"},
 	"backend/cache/cachetest":       {"backend/cache"},
+	"backend/cache/model":           {},
 	"internal/testenv":              {},
 	"internal/testenv/browser":      {"internal/testenv"},
 	"internal/e2e":                  {},
 	"bench/loaddata":                {},
+	"internal/mutants":              {},
 }
 
 // only says who alone may import a module from outside, because what it does

@@ -375,24 +375,35 @@ func (c *Conn) goaway(body json.RawMessage) error {
 
 // fail ends the connection and every call in flight. Only the first reason counts.
 func (c *Conn) fail(err error) {
-	if err == nil {
+	if err == nil || !c.end(err) {
 		return
 	}
+	if errors.Is(err, errClosed) {
+		c.conn.Close()
+	} else {
+		hangUp(c.conn)
+	}
+}
+
+// end fails every call in flight, and returns false where that was done
+// before. Nothing is written any more but what is being written just now,
+// which counts as sent.
+func (c *Conn) end(err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		return
+		return false
 	}
 	c.err = err
 	c.closing.Do(func() { close(c.closed) })
 	close(c.dead)
 	c.out.fail(err)
-	c.conn.Close()
 	for id, p := range c.pending {
 		delete(c.pending, id)
 		<-c.slots
 		p.result <- result{err: c.lost(p)}
 	}
+	return true
 }
 
 // lost is what a call fails with whose connection ended.

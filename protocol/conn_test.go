@@ -2,10 +2,12 @@ package protocol_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -43,8 +45,12 @@ func code(err error) protocol.Code {
 }
 
 func TestALateReplyIsDroppedAndMeetsNobodyElse(t *testing.T) {
+	overBoth(t, aLateReplyIsDroppedAndMeetsNobodyElse)
+}
+
+func aLateReplyIsDroppedAndMeetsNobodyElse(t *testing.T, link transport) {
 	gaveUp := make(chan struct{})
-	address := protocoltest.Listen(t, func(p *protocoltest.Peer) {
+	address := link.listen(t, func(p *protocoltest.Peer) {
 		if !p.ServeHello() {
 			return
 		}
@@ -59,7 +65,7 @@ func TestALateReplyIsDroppedAndMeetsNobodyElse(t *testing.T) {
 		p.Wait()
 	})
 	var late atomic.Int32
-	c := dial(t, address, protocol.Config{Hooks: protocol.Hooks{LateReply: func() { late.Add(1) }}})
+	c := link.dial(t, address, protocol.Config{Hooks: protocol.Hooks{LateReply: func() { late.Add(1) }}})
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	_, err := c.Call(ctx, protocol.Request{Type: "who", Subject: "ada", ReadOnly: true})
@@ -83,6 +89,10 @@ func TestALateReplyIsDroppedAndMeetsNobodyElse(t *testing.T) {
 // in each way there is, and checks that no caller gets an answer from it and
 // the connection ends.
 func TestConnClosesOnAnyReplyThatIsNotItsOwn(t *testing.T) {
+	overBoth(t, connClosesOnAnyReplyThatIsNotItsOwn)
+}
+
+func connClosesOnAnyReplyThatIsNotItsOwn(t *testing.T, link transport) {
 	tests := map[string]struct {
 		answer    string // to call 2
 		crosstalk bool
@@ -103,7 +113,7 @@ func TestConnClosesOnAnyReplyThatIsNotItsOwn(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := protocoltest.Listen(t, func(p *protocoltest.Peer) {
+			address := link.listen(t, func(p *protocoltest.Peer) {
 				if p.ServeHello() {
 					p.Expect("who")
 					p.Send(test.answer)
@@ -111,7 +121,7 @@ func TestConnClosesOnAnyReplyThatIsNotItsOwn(t *testing.T) {
 				}
 			})
 			var crosstalk atomic.Int32
-			c := dial(t, address, protocol.Config{Hooks: protocol.Hooks{CrossTalk: func(error) { crosstalk.Add(1) }}})
+			c := link.dial(t, address, protocol.Config{Hooks: protocol.Hooks{CrossTalk: func(error) { crosstalk.Add(1) }}})
 			reply, err := c.Call(within(t, 5*time.Second), protocol.Request{Type: "who", Subject: "ada"})
 			if err == nil {
 				t.Errorf("the caller was given %s", reply.Body)
@@ -128,7 +138,11 @@ func TestConnClosesOnAnyReplyThatIsNotItsOwn(t *testing.T) {
 }
 
 func TestASecondReplyToOneCallEndsTheConnection(t *testing.T) {
-	address := protocoltest.Listen(t, func(p *protocoltest.Peer) {
+	overBoth(t, aSecondReplyToOneCallEndsTheConnection)
+}
+
+func aSecondReplyToOneCallEndsTheConnection(t *testing.T, link transport) {
+	address := link.listen(t, func(p *protocoltest.Peer) {
 		if p.ServeHello() {
 			first, _ := p.Expect("who")
 			p.Reply(first, "ada", `{}`)
@@ -138,7 +152,7 @@ func TestASecondReplyToOneCallEndsTheConnection(t *testing.T) {
 			p.Wait()
 		}
 	})
-	c := dial(t, address, protocol.Config{})
+	c := link.dial(t, address, protocol.Config{})
 	if _, err := c.Call(t.Context(), protocol.Request{Type: "who", Subject: "ada"}); err != nil {
 		t.Fatal(err)
 	}
@@ -149,14 +163,18 @@ func TestASecondReplyToOneCallEndsTheConnection(t *testing.T) {
 }
 
 func TestALostConnectionTellsWhatIsKnownOfEachCall(t *testing.T) {
-	address := protocoltest.Listen(t, func(p *protocoltest.Peer) {
+	overBoth(t, aLostConnectionTellsWhatIsKnownOfEachCall)
+}
+
+func aLostConnectionTellsWhatIsKnownOfEachCall(t *testing.T, link transport) {
+	address := link.listen(t, func(p *protocoltest.Peer) {
 		if p.ServeHello() {
 			p.Expect("op")
 			p.Cut()
 		}
 	})
 	for _, readOnly := range []bool{true, false} {
-		c := dial(t, address, protocol.Config{})
+		c := link.dial(t, address, protocol.Config{})
 		_, err := c.Call(t.Context(), protocol.Request{Type: "op", ReadOnly: readOnly})
 		want := protocol.UnknownOutcome
 		if readOnly {
@@ -169,8 +187,12 @@ func TestALostConnectionTellsWhatIsKnownOfEachCall(t *testing.T) {
 }
 
 func TestGoawayTellsWhichCallsWereNotExecuted(t *testing.T) {
+	overBoth(t, goawayTellsWhichCallsWereNotExecuted)
+}
+
+func goawayTellsWhichCallsWereNotExecuted(t *testing.T, link transport) {
 	both := make(chan struct{})
-	address := protocoltest.Listen(t, func(p *protocoltest.Peer) {
+	address := link.listen(t, func(p *protocoltest.Peer) {
 		if p.ServeHello() {
 			first, _ := p.Expect("op")
 			<-both
@@ -181,7 +203,7 @@ func TestGoawayTellsWhichCallsWereNotExecuted(t *testing.T) {
 			p.Wait()
 		}
 	})
-	c := dial(t, address, protocol.Config{})
+	c := link.dial(t, address, protocol.Config{})
 	first := make(chan error, 1)
 	go func() {
 		reply, err := c.Call(t.Context(), protocol.Request{Type: "op"})
@@ -208,6 +230,21 @@ func TestGoawayTellsWhichCallsWereNotExecuted(t *testing.T) {
 func inBubble(t *testing.T, script func(p *protocoltest.Peer)) *protocol.Conn {
 	t.Helper()
 	near, far := net.Pipe()
+	return connect(t, near, far, script)
+}
+
+// inSecureBubble is inBubble over TLS.
+func inSecureBubble(t *testing.T, script func(p *protocoltest.Peer)) *protocol.Conn {
+	t.Helper()
+	authority := newPKI(t)
+	client := authority.client(t)
+	client.ServerName = "127.0.0.1"
+	near, far := net.Pipe()
+	return connect(t, tls.Client(near, client), tls.Server(far, authority.server(t)), script)
+}
+
+func connect(t *testing.T, near, far net.Conn, script func(p *protocoltest.Peer)) *protocol.Conn {
+	t.Helper()
 	go func() {
 		defer far.Close()
 		script(protocoltest.NewPeer(t, far))
@@ -289,22 +326,46 @@ func TestAServerThatLeavesACallUnansweredIsGivenUp(t *testing.T) {
 }
 
 func TestAPeerThatStopsReadingIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		c := inBubble(t, func(p *protocoltest.Peer) {
-			p.ServeHello()
-			time.Sleep(time.Minute) // a pipe has no buffer: the client's write stands
+	for name, bubble := range map[string]func(*testing.T, func(*protocoltest.Peer)) *protocol.Conn{"TCP": inBubble, "TLS": inSecureBubble} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := bubble(t, func(p *protocoltest.Peer) {
+					p.ServeHello()
+					time.Sleep(time.Minute) // a pipe has no buffer: the client's write stands
+				})
+				start := time.Now()
+				// More than may wait: what finds no room is refused at once.
+				var refused, failed atomic.Int32
+				var calls sync.WaitGroup
+				for range 60 {
+					calls.Go(func() {
+						_, err := c.Call(t.Context(), protocol.Request{Type: "op", Body: []byte(`{"x":"` + strings.Repeat("x", 60_000) + `"}`)})
+						switch {
+						case code(err) == protocol.Overloaded && protocol.NotSent(err) && time.Since(start) == 0:
+							refused.Add(1)
+						case code(err) == protocol.Unavailable && protocol.NotSent(err):
+							failed.Add(1)
+						default:
+							t.Errorf("after %v: got %v: nothing of the frame was taken", time.Since(start), err)
+						}
+					})
+				}
+				calls.Wait()
+				if gone := time.Since(start); gone > 3*time.Second {
+					t.Errorf("given up after %v", gone)
+				}
+				c.Close()
+				if gone := time.Since(start); gone > 3*time.Second {
+					t.Errorf("closed after %v", gone)
+				}
+				// One batch is being written, and at most 1 MiB waits behind it.
+				if waited := failed.Load(); waited < 1 || waited > 36 || refused.Load() == 0 {
+					t.Errorf("%d calls waited, %d were refused", waited, refused.Load())
+				}
+				time.Sleep(time.Minute) // until the script is over
+			})
 		})
-		_, err := c.Call(t.Context(), protocol.Request{Type: "op"})
-		if code(err) != protocol.Unavailable || !protocol.NotSent(err) {
-			t.Errorf("got %v: nothing of the frame was taken", err)
-		}
-		if gone := time.Since(start); gone > 3*time.Second {
-			t.Errorf("given up after %v", gone)
-		}
-		c.Close()
-		time.Sleep(time.Minute)
-	})
+	}
 }
 
 func TestACallLargerThanTheServerTakesIsNotSent(t *testing.T) {

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -28,6 +29,7 @@ type outbox struct {
 	pending, spare []byte
 	queued         int64 // bytes ever put
 	written        int64 // bytes that the kernel took
+	writing        int64 // bytes that it is being given, and may have taken already
 	err            error
 	finishing      bool
 
@@ -120,6 +122,7 @@ func (o *outbox) take() (batch []byte, last bool) {
 	defer o.mu.Unlock()
 	if len(o.pending) > 0 {
 		batch, o.pending, o.spare = o.pending, o.spare[:0], nil
+		o.writing = int64(len(batch))
 	}
 	return batch, o.finishing
 }
@@ -127,7 +130,7 @@ func (o *outbox) take() (batch []byte, last bool) {
 func (o *outbox) wrote(batch []byte, n int, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.written += int64(n)
+	o.written, o.writing = o.written+int64(n), 0
 	if cap(batch) <= MaxRequestFrame {
 		o.spare = batch[:0]
 	}
@@ -156,11 +159,22 @@ func (o *outbox) fail(err error) {
 	signal(o.wake)
 }
 
-// sent tells whether the kernel took the stream up to offset.
+// sent tells whether the kernel took the stream up to offset, or may have: the
+// far end can have read, and answered, what a write that has not returned yet
+// gave it.
 func (o *outbox) sent(offset int64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.written >= offset
+	return o.written+o.writing >= offset
+}
+
+// hangUp ends a connection at once. TLS would first say goodbye, and wait five
+// seconds for a peer that does not read.
+func hangUp(conn net.Conn) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	conn.Close()
 }
 
 func signal(c chan struct{}) {

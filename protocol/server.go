@@ -211,6 +211,6 @@ func (s *Server) closeConns() {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		c.cancel()
-		c.conn.Close()
+		hangUp(c.conn)
 	}
 }

@@ -65,7 +65,7 @@ func (c *serverConn) serve() {
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		if c.out.run(c.conn) != nil {
-			c.conn.Close() // ends the reading too
+			hangUp(c.conn) // ends the reading too
 		}
 	})
 	err := c.handshake()

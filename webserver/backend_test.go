@@ -91,23 +91,38 @@ func TestALostReadIsMadeOnceMoreElsewhereAndALostWriteIsNot(t *testing.T) {
 	}
 }
 
+// TestRetriesAreFewWhenEverythingFails has more backends than calls, so that
+// every attempt finds a connection that was not cut yet.
 func TestRetriesAreFewWhenEverythingFails(t *testing.T) {
+	const backends, calls, budget = 64, 25, 10
 	var cut atomic.Int32
-	b := link(t, cutting(t, &cut), cutting(t, &cut))
-	made := 0
-	for until := time.Now().Add(10 * time.Second); made < 25 && time.Now().Before(until); {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		_, err := b.Call(ctx, protocol.Request{Type: packet.GetUser.Type, ReadOnly: true})
-		cancel()
-		if err == nil {
-			t.Fatal("a call was answered")
+	var targets []string
+	for range backends {
+		targets = append(targets, cutting(t, &cut))
+	}
+	b := link(t, targets...)
+	for until := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		open := 0
+		for _, e := range b.Stats().Endpoints {
+			open += e.OpenConnections
 		}
-		if !errors.Is(err, protocol.Timeout) {
-			made++
+		if open == backends {
+			break
+		}
+		if time.Now().After(until) {
+			t.Fatalf("%d of %d connections are open", open, backends)
 		}
 	}
-	if n := int(cut.Load()); n > made+10 {
-		t.Errorf("%d calls became %d, more than the budget of 10 retries", made, n)
+	for range calls {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err := b.Call(ctx, protocol.Request{Type: packet.GetUser.Type, ReadOnly: true})
+		cancel()
+		if !errors.Is(err, protocol.Unavailable) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if n := cut.Load(); n != calls+budget {
+		t.Errorf("%d calls that all failed were made %d times, want %d retries", calls, n, budget)
 	}
 }
 

@@ -5,6 +5,7 @@ package protocoltest
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -68,6 +69,12 @@ func Listen(tb testing.TB, script func(p *Peer)) (address string) {
 	if err != nil {
 		tb.Fatalf("listen: %v", err)
 	}
+	ListenOn(tb, l, script)
+	return l.Addr().String()
+}
+
+// ListenOn is Listen on a listener of the test's own, which it closes.
+func ListenOn(tb testing.TB, l net.Listener, script func(p *Peer)) {
 	var scripts sync.WaitGroup
 	scripts.Go(func() {
 		for {
@@ -85,7 +92,6 @@ func Listen(tb testing.TB, script func(p *Peer)) (address string) {
 		l.Close()
 		scripts.Wait()
 	})
-	return l.Addr().String()
 }
 
 // Send writes frames, adding the newline to each.
@@ -179,10 +185,14 @@ func (p *Peer) Reply(to Packet, subject, body string) {
 
 // Cut ends the connection at once, without a word.
 func (p *Peer) Cut() {
-	if tcp, ok := p.conn.(*net.TCPConn); ok {
+	conn := p.conn
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn() // to say nothing of the end either
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
 		tcp.SetLinger(0)
 	}
-	p.conn.Close()
+	conn.Close()
 }
 
 // Wait takes what comes and says nothing until the far end closes or patience
