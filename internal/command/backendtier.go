@@ -32,6 +32,10 @@ type backendTier struct {
 	backend  *backend.Backend
 	server   *protocol.Server
 	listener net.Listener
+	// operator is nil where this process has no operator socket.
+	operator *operatorSocket
+	// noOperator says why it has none.
+	noOperator error
 	// processors is GOMAXPROCS as it was found, 0 where it was left alone.
 	processors int
 }
@@ -100,18 +104,24 @@ func openBackend(ctx context.Context, s backendSettings, metrics *monitoring.Met
 		Handler: counted{t.backend, metrics, knownTypes()},
 		Name:    "backend/" + version,
 		Key:     s.key,
-		Hooks: protocol.ServerHooks{
-			Panic: func(typ string, value any, stack []byte) {
-				metrics.Panic()
-				log.Error("panic", "op", typ, "panic", fmt.Sprint(value), "stack", string(stack))
-			},
-			Refused: func(remote net.Addr, err error) {
-				log.Warn("connection refused", "peer", remote.String(), "error", err)
-			},
-			Encoded: encoded(metrics),
-		},
+		Hooks:   serverHooks(metrics, log),
 	})
+	t.openOperator(s.data, metrics, log)
 	return t, nil
+}
+
+// serverHooks tell the log and the numbers what happens on a server.
+func serverHooks(metrics *monitoring.Metrics, log *slog.Logger) protocol.ServerHooks {
+	return protocol.ServerHooks{
+		Panic: func(typ string, value any, stack []byte) {
+			metrics.Panic()
+			log.Error("panic", "op", typ, "panic", fmt.Sprint(value), "stack", string(stack))
+		},
+		Refused: func(remote net.Addr, err error) {
+			log.Warn("connection refused", "peer", remote.String(), "error", err)
+		},
+		Encoded: encoded(metrics),
+	}
 }
 
 // openStore opens the database, brings its schema up to date as --migrate
@@ -255,6 +265,9 @@ func (t *backendTier) checks() []monitoring.Check {
 }
 
 func (t *backendTier) serve() error {
+	if t.operator != nil {
+		t.operator.start()
+	}
 	if err := t.server.Serve(t.listener); !errors.Is(err, protocol.ErrServerClosed) {
 		return err
 	}
@@ -265,7 +278,7 @@ func (t *backendTier) serve() error {
 func (t *backendTier) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), linkGrace)
 	defer cancel()
-	return errors.Join(t.server.Shutdown(ctx), t.close())
+	return errors.Join(t.operator.stop(ctx), t.server.Shutdown(ctx), t.close())
 }
 
 // close ends what has been put together so far.
@@ -324,7 +337,7 @@ type counted struct {
 
 func knownTypes() map[string]bool {
 	types := map[string]bool{}
-	for _, typ := range backend.Types() {
+	for _, typ := range append(backend.Types(), backend.OperatorTypes()...) {
 		types[typ] = true
 	}
 	return types

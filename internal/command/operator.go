@@ -1,0 +1,221 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"gatehouse/backend"
+	"gatehouse/backend/cache"
+	"gatehouse/backend/password"
+	"gatehouse/backend/session"
+	"gatehouse/backend/store"
+	"gatehouse/backend/throttle"
+	"gatehouse/protocol"
+	"gatehouse/webserver"
+)
+
+// operatorFlags say where the accounts are that an operator's command is about.
+type operatorFlags struct {
+	commonFlags
+	dataFlag
+	databaseFlag
+	cacheFlag
+	Operator string `help:"The operator socket of a running backend. DATA/operator.sock by default." placeholder:"unix:///PATH" group:"Operator"`
+	Offline  bool   `help:"Change a MySQL database without a backend. Only while none runs, or with the --cache that they share." group:"Operator"`
+}
+
+// rulesFlags are what a new password must be where no backend is asked, which
+// has settings of its own.
+type rulesFlags struct {
+	PasswordMin int    `help:"Least length of a password in code points, where no backend is running." default:"8" placeholder:"N" group:"Operator"`
+	HashParams  string `help:"How new passwords are hashed, where no backend is running." default:"argon2id:m=19456,t=2,p=1" placeholder:"PARAMS" group:"Operator"`
+}
+
+// rules are those by which an operator works where no backend is asked.
+type rules struct {
+	policy password.Policy
+	params password.Params
+	limits session.Limits
+}
+
+func (f rulesFlags) rules() (rules, error) {
+	params, err := password.ParseParams(f.HashParams)
+	if err != nil {
+		return rules{}, usage("--hash-params: %w", err)
+	}
+	if f.PasswordMin < 1 {
+		return rules{}, usage("--password-min: %d is too small, want at least 1", f.PasswordMin)
+	}
+	return rules{policy: password.Policy{Min: f.PasswordMin}, params: params}, nil
+}
+
+// operatorTimeout bounds each call of an operator.
+const operatorTimeout = 30 * time.Second
+
+// operator answers the packets of operators: a running backend at the far end
+// of its socket, or one without a server on the database itself.
+type operator struct {
+	protocol.Caller
+	close func() error
+}
+
+// Call implements protocol.Caller with a bound on each call.
+func (o *operator) Call(ctx context.Context, req protocol.Request) (protocol.Reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, operatorTimeout)
+	defer cancel()
+	return o.Caller.Call(ctx, req)
+}
+
+// with runs do with the operator's way to the accounts.
+func (f operatorFlags) with(p *process, r rules, do func(ctx context.Context, o *operator) error) error {
+	ctx, cancel := untilSignal(p.ctx)
+	defer cancel()
+	o, err := f.connect(ctx, p, r)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(ctx, o), o.close())
+}
+
+// connect finds the backend behind the operator socket, or opens the database
+// where nobody is there.
+func (f operatorFlags) connect(ctx context.Context, p *process, r rules) (*operator, error) {
+	path := filepath.Join(f.Data, operatorSocketName)
+	if f.Operator != "" {
+		network, given := webserver.SplitTarget(f.Operator)
+		if network != "unix" || given == "" {
+			return nil, usage("--operator %s: want unix:///path, the operator socket of a backend", f.Operator)
+		}
+		path = given
+	}
+	o, err := dialOperator(ctx, path)
+	switch {
+	case err == nil && f.Offline:
+		return nil, errors.Join(fmt.Errorf("--offline: a backend answers on %s; leave --offline out, so that it makes the change", path), o.close())
+	case err == nil:
+		return o, nil
+	case f.Operator != "":
+		return nil, fmt.Errorf("--operator %s: %w", f.Operator, err)
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("ask the backend on %s: %w", path, err)
+	}
+	return f.direct(ctx, p, path, r)
+}
+
+func dialOperator(ctx context.Context, path string) (*operator, error) {
+	if _, err := os.Lstat(path); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, operatorTimeout)
+	defer cancel()
+	conn, err := protocol.Dial(ctx, "unix", path, protocol.Config{Name: "operator/" + version})
+	if err != nil {
+		return nil, err
+	}
+	return &operator{Caller: conn, close: conn.Close}, nil
+}
+
+// direct opens the database itself, with the handlers that a backend has and
+// no cache but one that other backends may share.
+func (f operatorFlags) direct(ctx context.Context, p *process, socket string, r rules) (_ *operator, err error) {
+	database := f.url(f.Data)
+	if !strings.HasPrefix(database, "sqlite:") && !f.Offline {
+		return nil, usage("no backend answers on %s: run this where one does, or name its socket with --operator unix:///path; "+
+			"while no backend at all runs on this database, --offline works on it directly", socket)
+	}
+	log, err := f.newLog(p.stderr)
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, store.Config{URL: database, Existing: true})
+	if err != nil {
+		return nil, whyNotDirect(err, socket)
+	}
+	o := &offline{store: st}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.close())
+		}
+	}()
+	if err := st.Check(ctx); err != nil {
+		return nil, err
+	}
+	if o.hasher, err = password.New(password.Config{Params: r.params, Workers: 1}); err != nil {
+		return nil, err
+	}
+	if target := f.cacheURL(database); strings.HasPrefix(target, "redis") {
+		if o.cache, err = f.cacheFlag.open(ctx, database, log); err != nil {
+			return nil, err
+		}
+	}
+	fmt.Fprintf(p.stderr, "gatehouse: no backend answers on %s; working directly on %s\n", socket, store.Redacted(database))
+	o.backend = backend.New(backend.Config{Users: st, Sessions: st, Hasher: o.hasher, Policy: r.policy, Limits: r.limits, Cache: o.cache,
+		Throttle: throttle.New(throttle.Config{}), Devices: throttle.NewDevices(throttle.DeviceConfig{})})
+	return &operator{Caller: o.backend.Operator(), close: o.close}, nil
+}
+
+// whyNotDirect says what to do where the database cannot be opened.
+func whyNotDirect(err error, socket string) error {
+	switch {
+	case errors.Is(err, store.ErrClaimed):
+		return fmt.Errorf("no backend answers on %s, and one has the database; name its socket with --operator unix:///path: %w", socket, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no backend answers on %s, and there is no database; is --data right? (gatehouse migrate up makes a new one): %w", socket, err)
+	}
+	return err
+}
+
+// offline is a backend without a server.
+type offline struct {
+	store   *store.Store
+	hasher  *password.Hasher
+	cache   cache.Cache
+	backend *backend.Backend
+}
+
+func (o *offline) close() (err error) {
+	if o.backend != nil {
+		err = o.backend.Close()
+	}
+	if o.hasher != nil {
+		o.hasher.Close()
+	}
+	if o.cache != nil {
+		err = errors.Join(err, o.cache.Close())
+	}
+	return errors.Join(err, o.store.Close())
+}
+
+// explain says in an operator's words why a call about a user was refused.
+func explain(err error, username string) error {
+	var e *protocol.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch {
+	case len(e.Fields) > 0:
+		var wrong []string
+		for _, f := range e.Fields {
+			wrong = append(wrong, f.Field+" "+f.Detail)
+		}
+		return errors.New(strings.Join(wrong, "; "))
+	case e.Reason == "username_taken":
+		return fmt.Errorf("username %q is taken; choose another", username)
+	case e.Reason == "no_such_user":
+		return fmt.Errorf("there is no user %q; gatehouse users list shows who there is", username)
+	case e.Reason == "unknown_type":
+		return errors.New("the backend does not know this command: its program is older than this one, or what was named is not its operator socket")
+	case e.Code == protocol.UnknownOutcome:
+		return fmt.Errorf("it is not known whether this was done; look with: gatehouse users show %s: %w", username, err)
+	case e.Code == protocol.Internal:
+		return fmt.Errorf("the backend met a defect; its log says which: %w", err)
+	}
+	return fmt.Errorf("nothing was changed; try again: %w", err)
+}
