@@ -91,7 +91,7 @@ func askHidden(ctx context.Context, keyboard *os.File, out io.Writer, question s
 		return string(a.text), nil
 	case <-ctx.Done():
 		fmt.Fprintln(out)
-		return "", errors.Join(ctx.Err(), term.Restore(fd, before))
+		return "", errors.Join(errInterrupted, term.Restore(fd, before))
 	}
 }
 
@@ -118,6 +118,9 @@ func (p *process) confirm(ctx context.Context, yes bool, word, question string) 
 		}
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return errInterrupted
 	}
 }
+
+// errInterrupted means that a signal came while a person was asked.
+var errInterrupted = errors.New("interrupted; nothing was changed")
