@@ -50,7 +50,7 @@ var may = map[string][]string{
 
 	// The wiring imports everything.
 	"internal/command": {"backend", "backend/cache", "backend/password", "backend/session", "backend/store", "backend/throttle",
-		"backend/user", "monitoring", "protocol", "stresstest", "webserver", "webserver/picture"},
+		"backend/user", "monitoring", "protocol", "protocol/packet", "stresstest", "webserver", "webserver/picture"},
 	"": {"internal/command"},
 
 	// Only tests use these.
@@ -72,6 +72,7 @@ var only = map[string][]string{
 	"github.com/alecthomas/kong":          {"internal/command"},
 	"golang.org/x/crypto":                 {"backend/password"},
 	"golang.org/x/image":                  {"webserver/picture"},
+	"golang.org/x/term":                   {"internal/command"},
 	"github.com/klauspost/compress":       {"webserver"},
 	"github.com/chromedp":                 {"internal/testenv/browser"},
 	"github.com/redis/go-redis":           {"backend/cache"},

@@ -37,6 +37,8 @@ type Config struct {
 	Closed bool
 	// Cache, where not nil, remembers user and session records.
 	Cache cache.Cache
+	// About is what operators are told who ask which backend this is.
+	About packet.OpAboutReply
 	// Hooks are told what happens, for the numbers.
 	Hooks  Hooks
 	Log    *slog.Logger

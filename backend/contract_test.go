@@ -30,7 +30,7 @@ func TestEveryDeclaredPacketTypeIsAnswered(t *testing.T) {
 	}
 	want := []string{"change_password", "delete_account", "end_other_sessions", "end_session", "get_profile", "get_user", "list_sessions",
 		"login", "logout",
-		"op_add_user", "op_delete_user", "op_disable_user", "op_enable_user", "op_end_sessions", "op_list_users", "op_set_password", "op_show_user",
+		"op_about", "op_add_user", "op_delete_user", "op_disable_user", "op_enable_user", "op_end_sessions", "op_list_users", "op_set_password", "op_show_user",
 		"pictures_in_use", "register", "set_picture", "update_profile", "verify"}
 	if !slices.Equal(declared, want) {
 		t.Errorf("declared are %v, promised are %v", declared, want)

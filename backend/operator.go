@@ -26,6 +26,7 @@ func (b *Backend) Operator() protocol.Caller {
 // operatorHandlers are the packet types of operators and what answers each.
 func (b *Backend) operatorHandlers() []protocol.Handler {
 	return []protocol.Handler{
+		packet.OpAbout.Handler(b.opAbout),
 		packet.OpAddUser.Handler(b.opAddUser),
 		packet.OpListUsers.Handler(b.opListUsers),
 		packet.OpShowUser.Handler(b.opShowUser),
@@ -46,6 +47,10 @@ func OperatorTypes() []string {
 // account is u as an operator sees it.
 func account(u user.User) packet.Account {
 	return packet.Account{User: view(u), Disabled: u.Disabled}
+}
+
+func (b *Backend) opAbout(context.Context, protocol.Meta, packet.Empty) (packet.OpAboutReply, string, error) {
+	return b.cfg.About, "", nil
 }
 
 func (b *Backend) opAddUser(ctx context.Context, _ protocol.Meta, req packet.OpAddUserRequest) (packet.OpUserReply, string, error) {

@@ -331,6 +331,15 @@ func TestOperatorsChangeMarksTheCache(t *testing.T) {
 	}
 }
 
+func TestOperatorIsToldWhichBackendItIs(t *testing.T) {
+	t.Parallel()
+	about := packet.OpAboutReply{Version: "1.2.3", Database: "sqlite:/data/gatehouse.db"}
+	s := start(t, func(cfg *setup) { cfg.backend.About = about })
+	if got, err := op(t, s, packet.OpAbout, packet.Empty{}); err != nil || got != about {
+		t.Errorf("told %+v, %v", got, err)
+	}
+}
+
 func TestOperatorHasTheUsualPacketsToo(t *testing.T) {
 	t.Parallel()
 	s := start(t)

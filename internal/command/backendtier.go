@@ -21,6 +21,7 @@ import (
 	"gatehouse/backend/throttle"
 	"gatehouse/monitoring"
 	"gatehouse/protocol"
+	"gatehouse/protocol/packet"
 	"gatehouse/webserver"
 )
 
@@ -89,6 +90,7 @@ func openBackend(ctx context.Context, s backendSettings, metrics *monitoring.Met
 		return nil, err
 	}
 	cfg.Users, cfg.Sessions, cfg.Hasher, cfg.Cache, cfg.Log = t.store, t.store, t.hasher, t.cache, log
+	cfg.About = packet.OpAboutReply{Version: version, Database: store.Place(s.storage.url(s.data))}
 	cfg.Hooks = backend.Hooks{
 		Stage: func(stage, op string, took time.Duration) {
 			metrics.Stage(monitoring.Backend, stage, op, took)

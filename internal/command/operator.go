@@ -18,6 +18,7 @@ import (
 	"gatehouse/backend/store"
 	"gatehouse/backend/throttle"
 	"gatehouse/protocol"
+	"gatehouse/protocol/packet"
 	"gatehouse/webserver"
 )
 
@@ -100,6 +101,9 @@ func (f operatorFlags) connect(ctx context.Context, p *process, r rules) (*opera
 	case err == nil && f.Offline:
 		return nil, errors.Join(fmt.Errorf("--offline: a backend answers on %s; leave --offline out, so that it makes the change", path), o.close())
 	case err == nil:
+		if err := f.meant(ctx, o, path); err != nil {
+			return nil, errors.Join(err, o.close())
+		}
 		return o, nil
 	case f.Operator != "":
 		return nil, fmt.Errorf("--operator %s: %w", f.Operator, err)
@@ -107,6 +111,22 @@ func (f operatorFlags) connect(ctx context.Context, p *process, r rules) (*opera
 		return nil, fmt.Errorf("ask the backend on %s: %w", path, err)
 	}
 	return f.direct(ctx, p, path, r)
+}
+
+// meant refuses a backend that has another database than --database says.
+func (f operatorFlags) meant(ctx context.Context, o *operator, path string) error {
+	if f.Database == "" {
+		return nil
+	}
+	about, err := packet.OpAbout.Call(ctx, o, protocol.Meta{}, packet.Empty{})
+	if err != nil {
+		return fmt.Errorf("ask the backend on %s which database it has: %w", path, explain(err, ""))
+	}
+	if own := store.Place(f.Database); own != about.Database {
+		return fmt.Errorf("the backend on %s has the database %s, and --database says %s; leave --database out to work on the backend's, or name another --data",
+			path, about.Database, own)
+	}
+	return nil
 }
 
 func dialOperator(ctx context.Context, path string) (*operator, error) {

@@ -162,6 +162,9 @@ func TestOperatorCommandsSayWhatIsWrong(t *testing.T) {
 	if o := op("", "list", "--json").did(t); strings.Count(o.stdout, "\n") != 1 {
 		t.Errorf("there are now %s", o.stdout)
 	}
+	op("", "list", "--database", "sqlite:"+filepath.Join(data, "gatehouse.db")).did(t, "ada")
+	op("", "list", "--database", "sqlite:"+filepath.Join(data, "other.db")).says(t, 1, "gatehouse.db", "other.db", "--data")
+	op("", "list", "--database", "mysql://u:hunter2@127.0.0.1:1/db").says(t, 1, "gatehouse.db", "mysql:db")
 	users(t, "", "list", "--operator", "127.0.0.1:7000").says(t, 2, "unix:///path")
 	users(t, "", "list", "--operator", "unix:///nowhere/at/all").says(t, 1, "--operator unix:///nowhere/at/all")
 	users(t, "", "list", "--data", filepath.Join(data, "missing")).says(t, 1, "no database", "--data")

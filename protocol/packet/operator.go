@@ -14,6 +14,19 @@ const (
 	MaxShown  = 100
 )
 
+// OpAbout tells which backend answers, so that an operator does not change
+// other accounts than were meant.
+var OpAbout = protocol.Method[Empty, OpAboutReply]{Type: "op_about", ReadOnly: true}
+
+// OpAboutReply is the body of the answer to op_about.
+type OpAboutReply struct {
+	Version string `json:"version"`
+	// Database is where the accounts are kept, as the backend sees it: the
+	// path of a file, or the name of a database on some server. It holds no
+	// secret.
+	Database string `json:"database"`
+}
+
 // OpAddUser makes an account, also where registration is closed. Refused with
 // Invalid with fields, or Conflict "username_taken".
 var OpAddUser = protocol.Method[OpAddUserRequest, OpUserReply]{Type: "op_add_user"}

@@ -60,6 +60,7 @@ func goldens() []golden {
 		of(packet.EndOtherSessions, auth, packet.Empty{}),
 		of(packet.ChangePassword, packet.ChangePasswordRequest{Authenticated: auth, CurrentPassword: "violet kettle", NewPassword: "amber ladder"}, packet.Empty{}),
 		of(packet.DeleteAccount, packet.DeleteAccountRequest{Authenticated: auth, Password: "violet kettle"}, packet.DeleteAccountReply{Previous: "f9f9"}),
+		of(packet.OpAbout, packet.Empty{}, packet.OpAboutReply{Version: "1.2.3", Database: "sqlite:/data/gatehouse.db"}),
 		of(packet.OpAddUser, packet.OpAddUserRequest{Named: named, Nickname: "Countess", Password: "violet kettle"}, packet.OpUserReply{User: account}),
 		of(packet.OpListUsers, packet.OpListUsersRequest{After: "ada", Limit: 100}, packet.OpListUsersReply{Users: []packet.Account{account}, More: true}),
 		of(packet.OpShowUser, named, packet.OpShowUserReply{User: account, Sessions: []packet.Session{browser}, More: true}),
@@ -290,7 +291,7 @@ func TestSubjectOfANameIsFolded(t *testing.T) {
 func TestOnlyReadsMayBeRepeatedUnasked(t *testing.T) {
 	t.Parallel()
 	reads := map[string]bool{"verify": true, "get_profile": true, "get_user": true, "list_sessions": true, "pictures_in_use": true,
-		"op_list_users": true, "op_show_user": true}
+		"op_about": true, "op_list_users": true, "op_show_user": true}
 	for _, g := range goldens() {
 		if g.readOnly != reads[g.typ] {
 			t.Errorf("%s only reads: %v, want %v", g.typ, g.readOnly, reads[g.typ])
@@ -302,9 +303,10 @@ func TestOnlyReadsMayBeRepeatedUnasked(t *testing.T) {
 // recognised by nothing else.
 func TestEveryRequestForARecordSaysWhose(t *testing.T) {
 	t.Parallel()
+	others := map[string]bool{packet.PicturesInUse.Type: true, packet.OpListUsers.Type: true, packet.OpAbout.Type: true} // many, or none
 	for _, g := range goldens() {
 		_, says := g.request.(interface{ Subject() string })
-		if want := g.typ != packet.PicturesInUse.Type && g.typ != packet.OpListUsers.Type; says != want {
+		if want := !others[g.typ]; says != want {
 			t.Errorf("%s says whose record it is about: %v, want %v", g.typ, says, want)
 		}
 	}
