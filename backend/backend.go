@@ -37,6 +37,8 @@ type Config struct {
 	Closed bool
 	// Cache, where not nil, remembers user and session records.
 	Cache cache.Cache
+	// NoSweep leaves what has expired in the stores to other backends.
+	NoSweep bool
 	// About is what operators are told who ask which backend this is.
 	About packet.OpAboutReply
 	// Hooks are told what happens, for the numbers.
@@ -93,7 +95,9 @@ func New(cfg Config) *Backend {
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.owned.Go(func() { b.seen.run(ctx) })
-	b.owned.Go(func() { b.sweep(ctx) })
+	if !cfg.NoSweep {
+		b.owned.Go(func() { b.sweep(ctx) })
+	}
 	if cfg.Cache != nil {
 		b.owned.Go(func() { b.records.repairs.run(ctx) })
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"time"
 
 	"gatehouse/backend"
@@ -276,11 +277,17 @@ func (t *backendTier) serve() error {
 	return nil
 }
 
-// stop drains the link, then ends the work behind it, then closes the store.
+// stop drains the link and the operator socket, then ends the work behind
+// them, then closes the store.
 func (t *backendTier) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), linkGrace)
 	defer cancel()
-	return errors.Join(t.operator.stop(ctx), t.server.Shutdown(ctx), t.close())
+	var operators error
+	var draining sync.WaitGroup
+	draining.Go(func() { operators = t.operator.stop(ctx) })
+	err := t.server.Shutdown(ctx)
+	draining.Wait()
+	return errors.Join(err, operators, t.close())
 }
 
 // close ends what has been put together so far.

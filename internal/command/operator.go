@@ -41,9 +41,11 @@ type rulesFlags struct {
 
 // rules are those by which an operator works where no backend is asked.
 type rules struct {
-	policy password.Policy
-	params password.Params
-	limits session.Limits
+	// reading tells that nothing is changed, which may be done beside any backend.
+	reading bool
+	policy  password.Policy
+	params  password.Params
+	limits  session.Limits
 }
 
 func (f rulesFlags) rules() (rules, error) {
@@ -75,14 +77,12 @@ func (o *operator) Call(ctx context.Context, req protocol.Request) (protocol.Rep
 }
 
 // with runs do with the operator's way to the accounts.
-func (f operatorFlags) with(p *process, r rules, do func(ctx context.Context, o *operator) error) error {
-	ctx, cancel := untilSignal(p.ctx)
-	defer cancel()
+func (f operatorFlags) with(ctx context.Context, p *process, r rules, do func(o *operator) error) error {
 	o, err := f.connect(ctx, p, r)
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(ctx, o), o.close())
+	return errors.Join(do(o), o.close())
 }
 
 // connect finds the backend behind the operator socket, or opens the database
@@ -146,7 +146,8 @@ func dialOperator(ctx context.Context, path string) (*operator, error) {
 // no cache but one that other backends may share.
 func (f operatorFlags) direct(ctx context.Context, p *process, socket string, r rules) (_ *operator, err error) {
 	database := f.url(f.Data)
-	if !strings.HasPrefix(database, "sqlite:") && !f.Offline {
+	file := strings.HasPrefix(database, "sqlite:")
+	if !file && !f.Offline && !r.reading {
 		return nil, usage("no backend answers on %s: run this where one does, or name its socket with --operator unix:///path; "+
 			"while no backend at all runs on this database, --offline works on it directly", socket)
 	}
@@ -154,9 +155,12 @@ func (f operatorFlags) direct(ctx context.Context, p *process, socket string, r 
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(ctx, store.Config{URL: database, Existing: true})
-	if err != nil {
+	st, err := store.Open(ctx, store.Config{URL: database, Existing: true, Shared: r.reading})
+	if err != nil && file {
 		return nil, whyNotDirect(err, socket)
+	}
+	if err != nil {
+		return nil, err
 	}
 	o := &offline{store: st}
 	defer func() {
@@ -170,18 +174,18 @@ func (f operatorFlags) direct(ctx context.Context, p *process, socket string, r 
 	if o.hasher, err = password.New(password.Config{Params: r.params, Workers: 1}); err != nil {
 		return nil, err
 	}
-	if target := f.cacheURL(database); strings.HasPrefix(target, "redis") {
+	if target := f.cacheURL(database); strings.HasPrefix(target, "redis") && !r.reading {
 		if o.cache, err = f.cacheFlag.open(ctx, database, log); err != nil {
 			return nil, err
 		}
 	}
 	fmt.Fprintf(p.stderr, "gatehouse: no backend answers on %s; working directly on %s\n", socket, store.Redacted(database))
-	o.backend = backend.New(backend.Config{Users: st, Sessions: st, Hasher: o.hasher, Policy: r.policy, Limits: r.limits, Cache: o.cache,
+	o.backend = backend.New(backend.Config{Users: st, Sessions: st, Hasher: o.hasher, Policy: r.policy, Limits: r.limits, Cache: o.cache, NoSweep: true,
 		Throttle: throttle.New(throttle.Config{}), Devices: throttle.NewDevices(throttle.DeviceConfig{})})
 	return &operator{Caller: o.backend.Operator(), close: o.close}, nil
 }
 
-// whyNotDirect says what to do where the database cannot be opened.
+// whyNotDirect says what to do where a SQLite file cannot be opened.
 func whyNotDirect(err error, socket string) error {
 	switch {
 	case errors.Is(err, store.ErrClaimed):

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"fmt"
 
 	"gatehouse/protocol"
@@ -26,11 +25,14 @@ func (c usersAdd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	return c.with(p, r, func(ctx context.Context, o *operator) error {
-		secret, err := p.readPassword(ctx, c.Username)
-		if err != nil {
-			return err
-		}
+	ctx, cancel := untilSignal(p.ctx)
+	defer cancel()
+	// First, so that the database is not held while a person types.
+	secret, err := p.readPassword(ctx, c.Username)
+	if err != nil {
+		return err
+	}
+	return c.with(ctx, p, r, func(o *operator) error {
 		reply, err := packet.OpAddUser.Call(ctx, o, protocol.Meta{}, packet.OpAddUserRequest{
 			Named: packet.Named{Username: c.Username}, Nickname: c.Nickname, Password: secret})
 		if err != nil {
@@ -56,11 +58,14 @@ func (c usersSetPassword) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	return c.with(p, r, func(ctx context.Context, o *operator) error {
-		secret, err := p.readPassword(ctx, c.Username)
-		if err != nil {
-			return err
-		}
+	ctx, cancel := untilSignal(p.ctx)
+	defer cancel()
+	// First, so that the database is not held while a person types.
+	secret, err := p.readPassword(ctx, c.Username)
+	if err != nil {
+		return err
+	}
+	return c.with(ctx, p, r, func(o *operator) error {
 		reply, err := packet.OpSetPassword.Call(ctx, o, protocol.Meta{}, packet.OpSetPasswordRequest{
 			Named: packet.Named{Username: c.Username}, Password: secret})
 		if err != nil {

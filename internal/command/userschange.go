@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"fmt"
 
 	"gatehouse/protocol"
@@ -17,7 +16,9 @@ type oneUser struct {
 // change makes a call about the user and says what was done. doing completes
 // the sentence "… ada: why not".
 func (c oneUser) change(p *process, m protocol.Method[packet.Named, packet.OpUserReply], doing, done string) error {
-	return c.with(p, rules{}, func(ctx context.Context, o *operator) error {
+	ctx, cancel := untilSignal(p.ctx)
+	defer cancel()
+	return c.with(ctx, p, rules{}, func(o *operator) error {
 		reply, err := m.Call(ctx, o, protocol.Meta{}, packet.Named{Username: c.Username})
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", doing, c.Username, explain(err, c.Username))
@@ -55,11 +56,13 @@ type usersDelete struct {
 
 // Run deletes an account for good.
 func (c usersDelete) Run(p *process) error {
-	return c.with(p, rules{}, func(ctx context.Context, o *operator) error {
-		question := fmt.Sprintf("The account %s and all that is kept about it will be deleted.", c.Username)
-		if err := p.confirm(ctx, c.Yes, c.Username, question); err != nil {
-			return err
-		}
+	ctx, cancel := untilSignal(p.ctx)
+	defer cancel()
+	question := fmt.Sprintf("The account %s and all that is kept about it will be deleted.", c.Username)
+	if err := p.confirm(ctx, c.Yes, c.Username, question); err != nil {
+		return err
+	}
+	return c.with(ctx, p, rules{}, func(o *operator) error {
 		_, err := packet.OpDeleteUser.Call(ctx, o, protocol.Meta{}, packet.Named{Username: c.Username})
 		if err != nil {
 			return fmt.Errorf("delete %s: %w", c.Username, explain(err, c.Username))

@@ -28,7 +28,9 @@ func (c usersList) Run(p *process) error {
 	if c.Limit < 0 {
 		return usage("--limit: %d is negative; 0 lists all", c.Limit)
 	}
-	return c.with(p, rules{}, func(ctx context.Context, o *operator) error {
+	ctx, cancel := untilSignal(p.ctx)
+	defer cancel()
+	return c.with(ctx, p, rules{reading: true}, func(o *operator) error {
 		out := bufio.NewWriter(p.stdout)
 		last, more, err := c.print(ctx, o, out)
 		if flushed := out.Flush(); err == nil {
@@ -117,7 +119,9 @@ func (c usersShow) Run(p *process) error {
 	if c.SessionIdle < time.Second {
 		return usage("--session-idle: %v is too short, want at least 1s", c.SessionIdle)
 	}
-	return c.with(p, rules{limits: session.Limits{Idle: c.SessionIdle}}, func(ctx context.Context, o *operator) error {
+	ctx, cancel := untilSignal(p.ctx)
+	defer cancel()
+	return c.with(ctx, p, rules{reading: true, limits: session.Limits{Idle: c.SessionIdle}}, func(o *operator) error {
 		reply, err := packet.OpShowUser.Call(ctx, o, protocol.Meta{}, packet.Named{Username: c.Username})
 		if err != nil {
 			return fmt.Errorf("show %s: %w", c.Username, explain(err, c.Username))
