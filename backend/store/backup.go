@@ -127,6 +127,9 @@ func Restore(ctx context.Context, rawURL, backup string, now time.Time) (Restore
 }
 
 func restore(ctx context.Context, path, backup string, now time.Time) (done Restored, err error) {
+	if _, err := os.Stat(backup); err != nil {
+		return done, err // before anything is made
+	}
 	if done.Path, err = target(path); err != nil {
 		return done, err
 	}

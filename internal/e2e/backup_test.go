@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,6 +42,16 @@ func (s *scribe) write(ctx context.Context) error {
 		s.mu.Unlock()
 	}
 	return nil
+}
+
+// isAtLeastAt fails the test where a change before the one given is shown.
+func (s *scribe) isAtLeastAt(t *testing.T, change int) {
+	t.Helper()
+	var n int
+	nickname := s.profile(t).Nickname
+	if _, err := fmt.Sscan(nickname, &n); err != nil || n < change {
+		t.Errorf("%s is restored at change %q, acknowledged before the backup was %d", s.username, nickname, change)
+	}
 }
 
 func TestBackupTakenWhilePeopleWriteIsRestored(t *testing.T) {
@@ -93,11 +104,7 @@ func TestBackupTakenWhilePeopleWriteIsRestored(t *testing.T) {
 	refusedLogin(t, s.url, "later", password)
 	for _, one := range scribes {
 		one.base = s.url
-		var n int
-		nickname := one.profile(t).Nickname // its session is there too
-		if _, err := fmt.Sscan(nickname, &n); err != nil || n < before[one.username] {
-			t.Errorf("%s is restored at change %q, acknowledged before the backup was %d", one.username, nickname, before[one.username])
-		}
+		one.isAtLeastAt(t, before[one.username]) // its session is there too
 	}
 	s.stop(t)
 
@@ -117,6 +124,10 @@ func TestBackupNeedsNoBackend(t *testing.T) {
 	file := filepath.Join(elsewhere, "backup.db")
 	run(t, nil, "backup", "--data", data, file).did(t)
 	other := filepath.Join(elsewhere, "data")
+	run(t, nil, "restore", "--data", other, filepath.Join(elsewhere, "none.db")).says(t, 1, "none.db")
+	if _, err := os.Stat(other); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a refused restoration made a folder: %v", err)
+	}
 	if o := run(t, nil, "restore", "--data", other, file).did(t, "restored"); strings.Contains(o.stdout, "was there") {
 		t.Errorf("into an empty folder: %s", o.stdout)
 	}
