@@ -32,7 +32,7 @@ var may = map[string][]string{
 	"backend/session": {"backend/user"},
 	// The store knows what it keeps and under which schema; nobody but the
 	// wiring knows the store.
-	"backend/store": {"backend/user", "backend/session", "schema"},
+	"backend/store": {"backend/user", "backend/session", "backend/cache", "schema"},
 
 	// Tier 2 sees interfaces of stores, and packets, never HTTP or SQL.
 	"backend": {"protocol", "protocol/packet", "backend/user", "backend/session", "backend/cache", "backend/password", "backend/throttle"},

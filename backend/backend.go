@@ -35,12 +35,13 @@ type Config struct {
 	Limits session.Limits
 	// Closed refuses registrations.
 	Closed bool
-	// Cache, where not nil, remembers user and session records.
-	Cache cache.Cache
 	// NoSweep leaves what has expired in the stores to other backends.
 	NoSweep bool
 	// About is what operators are told who ask which backend this is.
 	About packet.OpAboutReply
+	// Cache says when user and session records are remembered, and where;
+	// never, where it is nil.
+	Cache cache.Views
 	// Hooks are told what happens, for the numbers.
 	Hooks  Hooks
 	Log    *slog.Logger
@@ -85,9 +86,12 @@ func New(cfg Config) *Backend {
 	if b.random == nil {
 		b.random = rand.Reader
 	}
+	if b.cfg.Cache == nil {
+		b.cfg.Cache = cache.Fixed{}
+	}
 	b.observe = observer{cfg.Hooks}
 	b.cfg.Users, b.cfg.Sessions = timedUsers{cfg.Users, b.observe}, timedSessions{cfg.Sessions, b.observe}
-	b.records = &records{users: b.cfg.Users, sessions: b.cfg.Sessions, cache: cfg.Cache, observe: b.observe}
+	b.records = &records{users: b.cfg.Users, sessions: b.cfg.Sessions, cache: b.cfg.Cache, observe: b.observe}
 	b.records.repairs = repairs{records: b.records, log: b.log}
 	b.seen = newSeen(cfg.Sessions, b.limits.Idle, b.log)
 	b.people = newAnswers(b.handlers()...)
@@ -98,9 +102,7 @@ func New(cfg Config) *Backend {
 	if !cfg.NoSweep {
 		b.owned.Go(func() { b.sweep(ctx) })
 	}
-	if cfg.Cache != nil {
-		b.owned.Go(func() { b.records.repairs.run(ctx) })
-	}
+	b.owned.Go(func() { b.records.repairs.run(ctx) })
 	return b
 }
 

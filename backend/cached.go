@@ -38,8 +38,9 @@ var busyWaits = []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 20 
 type records struct {
 	users    user.Store
 	sessions session.Store
-	cache    cache.Cache // nil where there is none
+	cache    cache.Views
 	breaker  breaker
+	flights  flights
 	repairs  repairs
 	observe  observer
 }
@@ -56,7 +57,7 @@ func (r *records) session(ctx context.Context, userID int64, d session.Digest) (
 	both := false // a session that is read brings its user
 	readSession := lookup{
 		record: "session",
-		key:    sessionKey(userID, d),
+		key:    func(k keys) string { return k.session(userID, d) },
 		decode: func(b []byte) bool { return decodeSession(b, &s) && s.UserID == userID && s.Digest == d },
 		read: func(ctx context.Context) (value []byte, err error) {
 			u, s, err = r.sessions.Session(ctx, userID, d)
@@ -72,7 +73,7 @@ func (r *records) session(ctx context.Context, userID int64, d session.Digest) (
 	}
 	readUser := lookup{
 		record: "user",
-		key:    userKey(userID),
+		key:    func(k keys) string { return k.user(userID) },
 		decode: func(b []byte) bool { return decodeUser(b, &u) && u.ID == userID },
 		read: func(ctx context.Context) (value []byte, err error) {
 			if both {
@@ -100,7 +101,7 @@ func (r *records) byName(ctx context.Context, username string) (user.User, error
 	var u user.User
 	name := lookup{
 		record: "name",
-		key:    nameKey(username),
+		key:    func(k keys) string { return k.name(username) },
 		decode: func(b []byte) bool {
 			return decodeName(b, username, &id)
 		},
@@ -121,7 +122,7 @@ func (r *records) byName(ctx context.Context, username string) (user.User, error
 	}
 	record := lookup{
 		record: "user",
-		key:    userKey(id),
+		key:    func(k keys) string { return k.user(id) },
 		decode: func(b []byte) bool { return decodeUser(b, &u) && u.ID == id && u.Username == username },
 		read: func(ctx context.Context) (value []byte, err error) {
 			if u, err = r.users.ByID(ctx, id); err != nil {

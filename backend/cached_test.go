@@ -42,7 +42,7 @@ func (l *lookups) of(what string) int {
 func cached(c cache.Cache, l *lookups) func(*setup) {
 	return func(cfg *setup) {
 		unlimited(cfg)
-		cfg.backend.Cache = c
+		cfg.backend.Cache = cache.Fixed{Cache: c}
 		cfg.backend.Hooks.Lookup = l.count
 	}
 }

@@ -35,7 +35,7 @@ func toCode(err error) *protocol.Error {
 		return &protocol.Error{Code: protocol.Unavailable, Reason: "contended", RetryAfter: retrySoon, Cause: err}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &protocol.Error{Code: protocol.Timeout, RetryAfter: retrySoon, Cause: err}
-	case errors.Is(err, user.ErrUnavailable), errors.Is(err, password.ErrClosed):
+	case errors.Is(err, user.ErrUnavailable), errors.Is(err, user.ErrGuarded), errors.Is(err, password.ErrClosed):
 		return &protocol.Error{Code: protocol.Unavailable, RetryAfter: retrySoon, Cause: err}
 	}
 	return &protocol.Error{Code: protocol.Internal, Cause: err}

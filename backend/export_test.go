@@ -19,7 +19,7 @@ func Gather(store session.Store, sessions []session.Session, now time.Time) {
 }
 
 // UserKey is the key of a user in the cache.
-func UserKey(id int64) string { return userKey(id) }
+func UserKey(id int64) string { return keys(1).user(id) }
 
 // Repair takes away the marks that were met so far.
 func (b *Backend) Repair(ctx context.Context) { b.records.repairs.all(ctx) }

@@ -13,19 +13,19 @@ import (
 	"gatehouse/backend/user"
 )
 
-// The keys of the cache. The braces put what is read together in one slot of
-// a cluster. keyEpoch stands where a new keyspace can be begun.
-const keyEpoch = "1"
+// keys are the keys of the cache in one epoch, which is a keyspace of its own.
+// The braces put what is read together in one slot of a cluster.
+type keys int64
 
-func userKey(id int64) string { return fmt.Sprintf("gh:{%d}:%s:u", id, keyEpoch) }
+func (epoch keys) user(id int64) string { return fmt.Sprintf("gh:{%d}:%d:u", id, epoch) }
 
-func sessionKey(id int64, d session.Digest) string {
-	return fmt.Sprintf("gh:{%d}:%s:s:%s", id, keyEpoch, base64.RawURLEncoding.EncodeToString(d[:]))
+func (epoch keys) session(id int64, d session.Digest) string {
+	return fmt.Sprintf("gh:{%d}:%d:s:%s", id, epoch, base64.RawURLEncoding.EncodeToString(d[:]))
 }
 
-func nameKey(username string) string {
+func (epoch keys) name(username string) string {
 	d := sha256.Sum256([]byte(username))
-	return fmt.Sprintf("gh:{n%s}:%s:n", base64.RawURLEncoding.EncodeToString(d[:16]), keyEpoch)
+	return fmt.Sprintf("gh:{n%s}:%d:n", base64.RawURLEncoding.EncodeToString(d[:16]), epoch)
 }
 
 // userOfKey returns the user whom a key belongs to, or 0 where it is a name's.

@@ -2,9 +2,12 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
+	"gatehouse/backend/cache"
+	"gatehouse/backend/user"
 	"gatehouse/protocol"
 )
 
@@ -57,6 +60,9 @@ func (b *Backend) admitted(ctx context.Context, lane *lane, to protocol.Caller, 
 	arrived := protocol.Received(ctx)
 	if arrived.IsZero() {
 		arrived = time.Now()
+	}
+	if b.cfg.Cache.View().Mode == cache.Lost {
+		return protocol.Reply{}, fmt.Errorf("%w: the database did not answer lately", user.ErrUnavailable)
 	}
 	err := lane.enter(ctx)
 	b.observe.stage(ctx, stageQueue, arrived)

@@ -26,6 +26,7 @@ const (
 
 // repair is a set of marks to be taken away.
 type repair struct {
+	epoch        int64 // of the cache; in another one the marks mean nothing
 	keys, tokens []string
 	// fence is the user whose record must be held once before, so that a
 	// commit which may still be under way is over. Zero means none.
@@ -55,7 +56,7 @@ func (r *repairs) add(one repair) {
 }
 
 // found notes a mark that a reader met, if it is old enough.
-func (r *repairs) found(key string, e cache.Entry) {
+func (r *repairs) found(epoch int64, key string, e cache.Entry) {
 	if time.Since(e.Oldest) < orphanAge {
 		return
 	}
@@ -68,7 +69,7 @@ func (r *repairs) found(key string, e cache.Entry) {
 		r.met = map[string]bool{}
 	}
 	r.met[key] = true
-	r.waiting = append(r.waiting, repair{keys: []string{key}, tokens: e.Marks, fence: userOfKey(key)})
+	r.waiting = append(r.waiting, repair{epoch: epoch, keys: []string{key}, tokens: e.Marks, fence: userOfKey(key)})
 }
 
 // run repairs until ctx ends.
@@ -109,27 +110,37 @@ func (r *repairs) all(ctx context.Context) {
 // fence no transaction that began before can still commit, so that the
 // marks protect nothing.
 func (r *repairs) one(ctx context.Context, one repair) error {
+	view := r.records.cache.View()
+	switch {
+	case view.Mode == cache.Turning, view.Mode == cache.Lost:
+		return errTurning
+	case view.Mode == cache.Off, view.Epoch != one.epoch:
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()
+	if view.Guarded {
+		ctx = user.WithGuard(ctx, user.Guard{Epoch: view.Epoch, Used: true})
+	}
 	if one.fence != 0 {
 		// The fence is a change itself, and is marked as one: the marks that
 		// are to go may be gone by now, and a reader may be about to fill.
 		own := rand.Text()
-		if err := r.records.cache.Mark(ctx, own, one.keys...); err != nil {
+		if err := view.Cache.Mark(ctx, own, one.keys...); err != nil {
 			return err
 		}
-		defer r.records.unmark(ctx, own, one.keys)
+		defer r.records.unmark(ctx, view, own, one.keys)
 		if err := r.records.users.Fence(ctx, one.fence); err != nil && !errors.Is(err, user.ErrNotFound) {
 			return err
 		}
 	}
 	for _, token := range one.tokens {
 		if one.remark {
-			if err := r.records.cache.Mark(ctx, token, one.keys...); err != nil {
+			if err := view.Cache.Mark(ctx, token, one.keys...); err != nil {
 				return err
 			}
 		}
-		if _, err := r.records.cache.Unmark(ctx, token, one.keys...); err != nil {
+		if _, err := view.Cache.Unmark(ctx, token, one.keys...); err != nil {
 			return err
 		}
 	}

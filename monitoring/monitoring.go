@@ -19,6 +19,7 @@ type Metrics struct {
 	lateReplies, crosstalk, panics, marksLost prometheus.Counter
 	requests, packets                         *prometheus.CounterVec
 	lookups, logins, shed                     *prometheus.CounterVec
+	cacheEnabled, cacheEpoch                  prometheus.Gauge
 	stages                                    *stages
 	driver                                    driver
 	driverOnce                                sync.Once
@@ -46,6 +47,10 @@ func New(b Build) *Metrics {
 	}
 	m.marksLost = counter("gatehouse_cache_marks_lost_total",
 		"Marks of changes that the cache forgot. Each may have let a read show what was older than a change.")
+	m.cacheEnabled = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_cache_enabled",
+		Help: "1 while this backend uses the cache."})
+	m.cacheEpoch = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_cache_epoch",
+		Help: "The epoch of the cache. It grows each time that the cache is given up."})
 	m.stages = newStages()
 	m.lookups = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gatehouse_cache_lookups_total",
 		Help: "Records looked up in the cache, by kind of record and result."}, []string{"record", "result"})
@@ -57,7 +62,8 @@ func New(b Build) *Metrics {
 		Help: "Always 1; the labels say what is running."}, []string{"version", "revision", "goversion"})
 	build.WithLabelValues(b.Version, b.Revision, runtime.Version()).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.lateReplies, m.crosstalk, m.panics, m.requests, m.packets, m.lookups, m.logins, m.shed, m.marksLost, m.stages.histogram)
+		build, m.lateReplies, m.crosstalk, m.panics, m.requests, m.packets, m.lookups, m.logins, m.shed, m.marksLost,
+		m.cacheEnabled, m.cacheEpoch, m.stages.histogram)
 	return m
 }
 
@@ -87,6 +93,15 @@ func (m *Metrics) Login(result string) { m.logins.WithLabelValues(result).Inc() 
 
 // Shed counts a call that was refused for want of capacity.
 func (m *Metrics) Shed(lane string) { m.shed.WithLabelValues(lane).Inc() }
+
+// Cache records whether the cache is used, and its epoch.
+func (m *Metrics) Cache(used bool, epoch int64) {
+	m.cacheEnabled.Set(0)
+	if used {
+		m.cacheEnabled.Set(1)
+	}
+	m.cacheEpoch.Set(float64(epoch))
+}
 
 // MarkLost counts a mark that the cache forgot.
 func (m *Metrics) MarkLost() { m.marksLost.Inc() }

@@ -21,7 +21,7 @@ import (
 )
 
 // want is the version that the files in this folder end with.
-const want = 5
+const want = 7
 
 // each runs a test on an empty database of each dialect.
 func each(t *testing.T, f func(t *testing.T, db *sql.DB, d schema.Dialect)) {
@@ -105,7 +105,7 @@ func TestMigrateMakesTheTablesOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		all := []string{"idempotency", "pictures", "secrets", "sessions", "users"}
+		all := []string{"cache_state", "cache_votes", "idempotency", "pictures", "secrets", "sessions", "users"}
 		if got := tables(t, db, d); !slices.Equal(got, all) {
 			t.Errorf("got tables %v, want %v", got, all)
 		}
@@ -121,7 +121,7 @@ func TestCheckAndStatusOnlyRead(t *testing.T) {
 		if !errors.Is(err, schema.ErrOlder) {
 			t.Fatalf("check of an empty database: got %v, want ErrOlder", err)
 		}
-		for _, part := range []string{"version 0", "needs 5", "gatehouse migrate up"} {
+		for _, part := range []string{"version 0", "needs 7", "gatehouse migrate up"} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("the error %q does not name %q", err, part)
 			}
@@ -190,7 +190,8 @@ func TestStatusTellsWhenEachWasApplied(t *testing.T) {
 				t.Errorf("migration %d at place %d: applied %v", m.Version, i, applied)
 			}
 		}
-		all := []string{"0001_users.sql", "0002_pictures.sql", "0003_sessions.sql", "0004_idempotency.sql", "0005_secrets.sql"}
+		all := []string{"0001_users.sql", "0002_pictures.sql", "0003_sessions.sql", "0004_idempotency.sql", "0005_secrets.sql",
+			"0006_cache_state.sql", "0007_cache_votes.sql"}
 		if !slices.Equal(names, all) {
 			t.Errorf("got %v, want %v", names, all)
 		}

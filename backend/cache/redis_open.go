@@ -20,17 +20,21 @@ var ErrEvicts = errors.New("redis may evict keys that have no lifetime")
 // OpenRedis connects to the Redis that a URL names:
 // redis://[user:password@]host[:port][/database], or rediss:// for TLS. It
 // does not wait for an answer. Nothing of the URL is in its errors, because a
-// password may be anywhere in one that is wrong.
+// password may be anywhere in one that is wrong. Where nodes are given, only
+// they are talked to.
 //
 // It turns go-redis's log, which goes to standard error and is one for the
 // whole process, off: what matters is in the errors.
-func OpenRedis(url string) (*Redis, error) {
+func OpenRedis(url string, nodes ...string) (*Redis, error) {
 	options, err := parseURL(url)
 	if err != nil {
 		return nil, err
 	}
 	logging.Disable()
 	tune(options)
+	if len(nodes) > 0 {
+		options.OnConnect = admit(nodes)
+	}
 	return &Redis{client: redis.NewClient(options)}, nil
 }
 
@@ -79,8 +83,11 @@ func (r *Redis) Check(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask redis for its maxmemory-policy: %w", err)
 	}
-	_, rest, _ := strings.Cut(info, "maxmemory_policy:")
-	policy, _, _ := strings.Cut(rest, "\r\n")
+	return evicts(info)
+}
+
+func evicts(info string) error {
+	policy := field(info, "maxmemory_policy")
 	if policy != "noeviction" && !strings.HasPrefix(policy, "volatile-") {
 		return fmt.Errorf("maxmemory-policy %q: %w", policy, ErrEvicts)
 	}

@@ -27,7 +27,8 @@ const (
 
 func openMySQL(ctx context.Context, server *mysql.Config, cfg Config) (*Store, error) {
 	s := &Store{dialect: dialect{
-		name: schema.MySQL, forUpdate: " FOR UPDATE", fault: mysqlFault, durability: mysqlDurability,
+		name: schema.MySQL, forUpdate: " FOR UPDATE", forShare: " LOCK IN SHARE MODE",
+		micros: "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)", fault: mysqlFault, durability: mysqlDurability,
 		readName: "mysql", writeName: "mysql",
 	}}
 	var err error
@@ -41,7 +42,12 @@ func openMySQL(ctx context.Context, server *mysql.Config, cfg Config) (*Store, e
 	if s.migrate, err = openServer(server, 0, map[string]string{"lock_wait_timeout": "5"}); err != nil {
 		return nil, err
 	}
-	s.migrate.SetMaxOpenConns(spareConns)
+	if s.watch, err = openServer(server, ioTimeout, nil); err != nil {
+		return nil, err
+	}
+	s.watch.SetMaxOpenConns(1)
+	s.watch.SetConnMaxLifetime(connLifetime)
+	s.migrate.SetMaxOpenConns(spareConns - 1)
 	s.migrate.SetConnMaxIdleTime(10 * time.Second)
 
 	s.read.SetMaxOpenConns(1)

@@ -25,7 +25,7 @@ const sqliteSettings = "_txlock=immediate&_busy_timeout=1500&_journal_mode=WAL&_
 
 func openSQLite(ctx context.Context, path string, cfg Config) (_ *Store, err error) {
 	s := &Store{shared: cfg.Shared, dialect: dialect{
-		name: schema.SQLite, fault: sqliteFault, durability: sqliteDurability,
+		name: schema.SQLite, micros: "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)", fault: sqliteFault, durability: sqliteDurability,
 		readName: "sqlite_read", writeName: "sqlite_write",
 	}}
 	if path, err = makeFile(path, !cfg.Shared && !cfg.Existing); err != nil {
@@ -54,7 +54,7 @@ func openSQLite(ctx context.Context, path string, cfg Config) (_ *Store, err err
 		}
 		return nil, fmt.Errorf("--database: open %s: %w", path, err)
 	}
-	s.migrate = s.write
+	s.migrate, s.watch = s.write, s.read
 	return s, nil
 }
 

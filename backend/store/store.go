@@ -1,7 +1,7 @@
 // Package store keeps users and sessions in SQL: MySQL, MariaDB and TiDB on a
 // server, SQLite in a file. The queries are the same for all; mysql.go and
 // sqlite.go hold how each is opened and what its errors mean. It does not know
-// the rules for a name or a password, what a cache is, or who is asking.
+// the rules for a name or a password, how a cache works, or who is asking.
 //
 // Every query is a point read, a bounded range of an index, or a page of one.
 // Ids are made by the caller, times are microseconds since 1970 UTC in
@@ -48,6 +48,7 @@ type Store struct {
 	read     *sql.DB
 	write    *sql.DB // the same as read on a server
 	migrate  *sql.DB // without the time limits of the others
+	watch    *sql.DB // for the state of the cache, whatever the others wait for; read in a file
 	claim    *claim  // nil where nothing was claimed
 	shared   bool
 	warnings []string
@@ -64,6 +65,10 @@ type dialect struct {
 	// forUpdate ends a SELECT whose rows are to stay as they are until the
 	// end of the transaction.
 	forUpdate string
+	// forShare ends one whose rows others may read meanwhile.
+	forShare string
+	// micros is the time by the database's clock, in microseconds since 1970.
+	micros string
 	// fault tells what an error of the driver means.
 	fault func(error) fault
 	// durability returns the settings that can lose an acknowledged write.
@@ -94,6 +99,7 @@ func (s *Store) Close() error {
 		// Those to a server are closed, whether they could say goodbye or not.
 		s.read.Close()
 		s.migrate.Close()
+		s.watch.Close()
 		return nil
 	}
 	// The last to close a file folds its log into it, which those that only

@@ -110,7 +110,10 @@ func (s *Store) attempt(ctx context.Context, f func(context.Context, *sql.Tx) er
 		discard(conn)
 		return true, unavailable(err)
 	}
-	if err = f(ctx, tx); err == nil {
+	if err = s.guard(ctx, tx); err == nil {
+		err = f(ctx, tx)
+	}
+	if err == nil {
 		err = errors.Join(ctx.Err(), own.Err())
 	}
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"gatehouse/backend"
-	"gatehouse/backend/cache"
 	"gatehouse/backend/password"
 	"gatehouse/backend/session"
 	"gatehouse/backend/store"
@@ -30,7 +29,7 @@ import (
 type backendTier struct {
 	store    *store.Store
 	hasher   *password.Hasher
-	cache    cache.Cache
+	cache    *cacheTier
 	backend  *backend.Backend
 	server   *protocol.Server
 	listener net.Listener
@@ -84,7 +83,7 @@ func openBackend(ctx context.Context, s backendSettings, metrics *monitoring.Met
 		return nil, err
 	}
 	t.makeRoomForHashing()
-	if t.cache, err = s.cache.open(ctx, s.storage.url(s.data), log); err != nil {
+	if t.cache, err = s.cache.open(ctx, t.store, s.storage.url(s.data), metrics, log); err != nil {
 		return nil, err
 	}
 	if cfg.Devices, err = devices(ctx, t.store); err != nil {
@@ -264,7 +263,7 @@ func (t *backendTier) checks() []monitoring.Check {
 			return "", err
 		}
 		return "", t.store.Ping(ctx)
-	}}, cacheCheck(t.cache)}
+	}}, t.cache.check()}
 }
 
 func (t *backendTier) serve() error {
@@ -302,7 +301,7 @@ func (t *backendTier) close() (err error) {
 		runtime.GOMAXPROCS(t.processors)
 	}
 	if t.cache != nil {
-		err = errors.Join(err, t.cache.Close())
+		err = errors.Join(err, t.cache.close())
 	}
 	if t.store != nil {
 		err = errors.Join(err, t.store.Close())

@@ -2,15 +2,18 @@ package command
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"gatehouse/backend/cache"
+	"gatehouse/backend/store"
 	"gatehouse/monitoring"
 )
 
@@ -49,37 +52,138 @@ func (f cacheFlag) check(database string) error {
 	return usage("--cache: want none, memory:SIZE, redis://… or rediss://…")
 }
 
-// open opens the cache, nil for none. A Redis that does not answer is told
-// and no reason to stop: the cache may come later.
-func (f cacheFlag) open(ctx context.Context, database string, log *slog.Logger) (cache.Cache, error) {
+// cacheTier is the cache of a backend at work.
+type cacheTier struct {
+	cache.Views
+	name   string // of its kind, for /readyz
+	memory *cache.Memory
+	probe  *cache.Redis // asks the server who it is
+	stop   func()       // ends the keeper
+}
+
+// open opens the cache. A Redis that does not answer is told and no reason to
+// stop: the cache may come later.
+func (f cacheFlag) open(ctx context.Context, st *store.Store, database string, metrics *monitoring.Metrics, log *slog.Logger) (*cacheTier, error) {
 	if err := f.check(database); err != nil {
 		return nil, err
 	}
 	target := f.cacheURL(database)
-	if target == "none" {
-		return nil, nil
-	}
-	if size, ok := strings.CutPrefix(target, "memory:"); ok {
+	t := &cacheTier{name: "none"}
+	size, inMemory := strings.CutPrefix(target, "memory:")
+	switch {
+	case strings.HasPrefix(target, "redis"):
+		if err := t.connect(ctx, target, log); err != nil {
+			return nil, err
+		}
+	case inMemory:
 		bytes, err := parseSize(size)
 		if err != nil {
 			return nil, err
 		}
-		return cache.NewMemory(bytes, nil)
+		if t.memory, err = cache.NewMemory(bytes, nil); err != nil {
+			return nil, err
+		}
+		t.name = "memory"
 	}
-	c, err := cache.OpenRedis(target)
+	if strings.HasPrefix(database, "sqlite:") && t.probe == nil {
+		t.Views = cache.Fixed{}
+		if t.memory != nil {
+			t.Views = cache.Fixed{Cache: t.memory}
+		}
+		metrics.Cache(t.memory != nil, t.View().Epoch)
+		return t, retire(ctx, st)
+	}
+	t.keep(ctx, st, target, metrics, log)
+	return t, nil
+}
+
+// connect makes the connection that asks the server who it is. One that may
+// evict marks is not used.
+func (t *cacheTier) connect(ctx context.Context, target string, log *slog.Logger) error {
+	probe, err := cache.OpenRedis(target)
 	if err != nil {
-		return nil, usage("%w", err)
+		return usage("%w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, cacheCheckTimeout)
 	defer cancel()
-	switch err := c.Check(ctx); {
+	switch err := probe.Check(ctx); {
 	case errors.Is(err, cache.ErrEvicts):
 		warn(log, "running without the cache: %v", err)
-		return nil, c.Close()
+		return probe.Close()
 	case err != nil:
-		warn(log, "the cache does not answer: reads come from the database and changes are refused until it does: %v", err)
+		warn(log, "the cache does not answer: %v", err)
 	}
-	return c, nil
+	t.name, t.probe = "redis", probe
+	return nil
+}
+
+// keep starts the keeper, which agrees with the other backends on the cache.
+// One without a cache of its own sees to it that nobody has one.
+func (t *cacheTier) keep(ctx context.Context, st *store.Store, target string, metrics *monitoring.Metrics, log *slog.Logger) {
+	cfg := cache.KeeperConfig{Store: st, Backend: rand.Text()[:16], Log: log, Changed: func(v cache.View) {
+		log.Info("the cache", "mode", v.Mode.String(), "epoch", v.Epoch)
+		metrics.Cache(v.Mode == cache.On, v.Epoch)
+	}}
+	if t.probe != nil {
+		cfg.Node = t.probe.Node
+		cfg.Open = func(nodes []string) (cache.Cache, error) { return cache.OpenRedis(target, nodes...) }
+	}
+	keeper := cache.NewKeeper(cfg)
+	keeper.Begin(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { keeper.Run(ctx) })
+	t.Views, t.stop = keeper, func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// retire ends the epoch that an earlier run on this file may have begun in a
+// Redis, so that a later one does not find there what is old by then. Nobody
+// else uses the file.
+func retire(ctx context.Context, st *store.Store) error {
+	epoch, err := st.CacheEpoch(ctx)
+	if err == nil && epoch.Enabled && len(epoch.Nodes) > 0 {
+		if err = st.DisableCache(ctx, epoch.Number); err == nil {
+			err = st.DrainCache(ctx, epoch.Number+1)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("end the use of an earlier cache: %w", err)
+	}
+	return nil
+}
+
+func (t *cacheTier) close() (err error) {
+	if t.stop != nil {
+		t.stop()
+	}
+	if t.probe != nil {
+		err = t.probe.Close()
+	}
+	if t.memory != nil {
+		err = errors.Join(err, t.memory.Close())
+	}
+	return err
+}
+
+// check shows the cache in /readyz, where it never decides.
+func (t *cacheTier) check() monitoring.Check {
+	return monitoring.Check{Name: "cache", Shown: true, Check: func(ctx context.Context) (string, error) {
+		v := t.View()
+		state := fmt.Sprintf("%s, epoch %d", v.Mode, v.Epoch)
+		if t.probe == nil {
+			return t.name, nil
+		}
+		if v.Mode != cache.On {
+			return "", fmt.Errorf("%s is not used: %s", t.name, state)
+		}
+		if err := v.Cache.Ping(ctx); err != nil {
+			return "", fmt.Errorf("%s: %w", state, err)
+		}
+		return state, nil
+	}}
 }
 
 // cacheCheckTimeout bounds the first question to a cache.
@@ -101,17 +205,4 @@ func parseSize(text string) (int64, error) {
 		}
 	}
 	return 0, usage("--cache: %q is no size; want for instance memory:64MiB, at least 1MiB", text)
-}
-
-// cacheCheck shows the cache in /readyz, where it never decides.
-func cacheCheck(c cache.Cache) monitoring.Check {
-	return monitoring.Check{Name: "cache", Shown: true, Check: func(ctx context.Context) (string, error) {
-		if c == nil {
-			return "none", nil
-		}
-		if err := c.Ping(ctx); err != nil {
-			return "", fmt.Errorf("not used for reads, and changes are refused: %w", err)
-		}
-		return "", nil
-	}}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"gatehouse/backend/session"
 	"gatehouse/backend/store"
 	"gatehouse/backend/throttle"
+	"gatehouse/monitoring"
 	"gatehouse/protocol"
 	"gatehouse/protocol/packet"
 	"gatehouse/webserver"
@@ -29,7 +31,7 @@ type operatorFlags struct {
 	databaseFlag
 	cacheFlag
 	Operator string `help:"The operator socket of a running backend. DATA/operator.sock by default." placeholder:"unix:///PATH" group:"Operator"`
-	Offline  bool   `help:"Change a MySQL database without a backend. Only while none runs, or with the --cache that they share." group:"Operator"`
+	Offline  bool   `help:"Change a MySQL database without asking a backend. Name the --cache that backends share, or they are made to do without one." group:"Operator"`
 }
 
 // rulesFlags are what a new password must be where no backend is asked, which
@@ -142,18 +144,48 @@ func dialOperator(ctx context.Context, path string) (*operator, error) {
 	return &operator{Caller: conn, close: conn.Close}, nil
 }
 
-// direct opens the database itself, with the handlers that a backend has and
-// no cache but one that other backends may share.
+// direct works on the database itself, with the handlers that a backend has.
 func (f operatorFlags) direct(ctx context.Context, p *process, socket string, r rules) (_ *operator, err error) {
-	database := f.url(f.Data)
-	file := strings.HasPrefix(database, "sqlite:")
-	if !file && !f.Offline && !r.reading {
-		return nil, usage("no backend answers on %s: run this where one does, or name its socket with --operator unix:///path; "+
-			"while no backend at all runs on this database, --offline works on it directly", socket)
+	if f.LogLevel == "info" {
+		f.LogLevel = "warn" // for a command, what goes well goes without saying
 	}
 	log, err := f.newLog(p.stderr)
 	if err != nil {
 		return nil, err
+	}
+	o := new(offline)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.close())
+		}
+	}()
+	if o.store, err = f.openDirect(ctx, socket, r); err != nil {
+		return nil, err
+	}
+	if o.hasher, err = password.New(password.Config{Params: r.params, Workers: 1}); err != nil {
+		return nil, err
+	}
+	cfg := backend.Config{Users: o.store, Sessions: o.store, Hasher: o.hasher, Policy: r.policy, Limits: r.limits, NoSweep: true,
+		Throttle: throttle.New(throttle.Config{}), Devices: throttle.NewDevices(throttle.DeviceConfig{})}
+	database := f.url(f.Data)
+	if !r.reading {
+		if o.cache, err = f.agree(ctx, o.store, database, log); err != nil {
+			return nil, err
+		}
+		cfg.Cache = o.cache
+	}
+	fmt.Fprintf(p.stderr, "gatehouse: no backend answers on %s; working directly on %s\n", socket, store.Redacted(database))
+	o.backend = backend.New(cfg)
+	return &operator{Caller: o.backend.Operator(), close: o.close}, nil
+}
+
+// openDirect opens the database where a command may do so by itself.
+func (f operatorFlags) openDirect(ctx context.Context, socket string, r rules) (*store.Store, error) {
+	database := f.url(f.Data)
+	file := strings.HasPrefix(database, "sqlite:")
+	if !file && !f.Offline && !r.reading {
+		return nil, usage("no backend answers on %s: run this where one does, or name its socket with --operator unix:///path; "+
+			"--offline works on the database directly", socket)
 	}
 	st, err := store.Open(ctx, store.Config{URL: database, Existing: true, Shared: r.reading})
 	if err != nil && file {
@@ -162,28 +194,43 @@ func (f operatorFlags) direct(ctx context.Context, p *process, socket string, r 
 	if err != nil {
 		return nil, err
 	}
-	o := &offline{store: st}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, o.close())
-		}
-	}()
 	if err := st.Check(ctx); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
+}
+
+// agree agrees with backends that may be running on what a change must mark: on
+// the --cache that they share where it is a Redis, and otherwise that nobody
+// uses one. It waits until that is so.
+func (f operatorFlags) agree(ctx context.Context, st *store.Store, database string, log *slog.Logger) (*cacheTier, error) {
+	flag := f.cacheFlag
+	if !strings.HasPrefix(flag.cacheURL(database), "redis") {
+		flag.Cache = "none"
+	}
+	t, err := flag.open(ctx, st, database, monitoring.New(build()), log)
+	if err != nil {
 		return nil, err
 	}
-	if o.hasher, err = password.New(password.Config{Params: r.params, Workers: 1}); err != nil {
-		return nil, err
-	}
-	if target := f.cacheURL(database); strings.HasPrefix(target, "redis") && !r.reading {
-		if o.cache, err = f.cacheFlag.open(ctx, database, log); err != nil {
-			return nil, err
+	ctx, cancel := context.WithTimeout(ctx, operatorTimeout)
+	defer cancel()
+	tick := time.NewTicker(settlePoll)
+	defer tick.Stop()
+	for {
+		mode := t.View().Mode
+		if mode == cache.On || mode == cache.Off {
+			return t, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("wait for the cache that backends share, which is %v: %w", mode, ctx.Err()), t.close())
 		}
 	}
-	fmt.Fprintf(p.stderr, "gatehouse: no backend answers on %s; working directly on %s\n", socket, store.Redacted(database))
-	o.backend = backend.New(backend.Config{Users: st, Sessions: st, Hasher: o.hasher, Policy: r.policy, Limits: r.limits, Cache: o.cache, NoSweep: true,
-		Throttle: throttle.New(throttle.Config{}), Devices: throttle.NewDevices(throttle.DeviceConfig{})})
-	return &operator{Caller: o.backend.Operator(), close: o.close}, nil
 }
+
+// settlePoll is how often is looked whether all agree.
+const settlePoll = 50 * time.Millisecond
 
 // whyNotDirect says what to do where a SQLite file cannot be opened.
 func whyNotDirect(err error, socket string) error {
@@ -200,7 +247,7 @@ func whyNotDirect(err error, socket string) error {
 type offline struct {
 	store   *store.Store
 	hasher  *password.Hasher
-	cache   cache.Cache
+	cache   *cacheTier // nil where nothing is changed
 	backend *backend.Backend
 }
 
@@ -212,9 +259,12 @@ func (o *offline) close() (err error) {
 		o.hasher.Close()
 	}
 	if o.cache != nil {
-		err = errors.Join(err, o.cache.Close())
+		err = errors.Join(err, o.cache.close())
 	}
-	return errors.Join(err, o.store.Close())
+	if o.store != nil {
+		err = errors.Join(err, o.store.Close())
+	}
+	return err
 }
 
 // explain says in an operator's words why a call about a user was refused.

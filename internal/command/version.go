@@ -9,7 +9,7 @@ import (
 )
 
 // version is the release that this tree becomes.
-const version = "0.1.0"
+const version = "0.2.0"
 
 // build returns what is known of this build. The revision is that of the
 // working tree it was made from, where the build noted one.

@@ -12,22 +12,23 @@ import (
 // knows every backend.
 type tiers struct{ backends, webservers []*process }
 
-// startTiers starts n of each tier on one database and one folder of pictures.
-func startTiers(t testing.TB, n int, database string, webFlags ...string) *tiers {
+// startTiers starts n of each tier on one database, the embedded one where it
+// is empty, and one folder of pictures.
+func startTiers(t testing.TB, n int, database string, backendFlags ...string) *tiers {
 	t.Helper()
 	s := &tiers{}
 	var addresses []string
 	for range n {
-		flags := append([]string{"backend", "--limit-account-failures", "off"}, cheap...)
+		flags := append(append([]string{"backend", "--limit-account-failures", "off"}, cheap...), backendFlags...)
 		if database != "" {
 			flags = append(flags, "--database", database)
 		}
 		b := start(t, flags...)
 		s.backends, addresses = append(s.backends, b), append(addresses, b.link)
 	}
-	flags := append([]string{"webserver", "--backend", strings.Join(addresses, ","), "--pictures", "disk:" + testenv.TempDir(t)}, webFlags...)
+	pictures := "disk:" + testenv.TempDir(t)
 	for range n {
-		w := start(t, flags...)
+		w := start(t, "webserver", "--backend", strings.Join(addresses, ","), "--pictures", pictures)
 		awaitReady(t, w)
 		s.webservers = append(s.webservers, w)
 	}
