@@ -42,6 +42,9 @@ type Config struct {
 	// Cache says when user and session records are remembered, and where;
 	// never, where it is nil.
 	Cache cache.Views
+	// AuditRate is how many records a second of the cache are compared with
+	// the database; none where it is zero.
+	AuditRate float64
 	// Hooks are told what happens, for the numbers.
 	Hooks  Hooks
 	Log    *slog.Logger
@@ -103,6 +106,9 @@ func New(cfg Config) *Backend {
 		b.owned.Go(func() { b.sweep(ctx) })
 	}
 	b.owned.Go(func() { b.records.repairs.run(ctx) })
+	if cfg.AuditRate > 0 {
+		b.owned.Go(func() { b.audit(ctx, cfg.AuditRate) })
+	}
 	return b
 }
 

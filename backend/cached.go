@@ -41,6 +41,7 @@ type records struct {
 	cache    cache.Views
 	breaker  breaker
 	flights  flights
+	recent   recent
 	repairs  repairs
 	observe  observer
 }
@@ -90,6 +91,9 @@ func (r *records) session(ctx context.Context, userID int64, d session.Digest) (
 		},
 	}
 	err := r.look(ctx, &readSession, &readUser)
+	if err == nil {
+		r.recent.note(userID)
+	}
 	return u, s, err
 }
 

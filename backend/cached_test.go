@@ -235,6 +235,50 @@ func TestWhatEndsASessionEndsItForEveryBackend(t *testing.T) {
 	}
 }
 
+// TestTheAuditorFindsWhatIsOld has a row changed behind the service's back,
+// which is what a defect of the protocol would look like.
+func TestTheAuditorFindsWhatIsOld(t *testing.T) {
+	t.Parallel()
+	var probes, violations atomic.Int64
+	s := start(t, cached(newCache(t), new(lookups)), func(cfg *setup) {
+		cfg.backend.AuditRate = 5000
+		cfg.backend.Hooks.Audited = func(violated bool) {
+			probes.Add(1)
+			if violated {
+				violations.Add(1)
+			}
+		}
+	})
+	ada := s.join(t, "ada.l")
+	await := func(what string, of func() bool) {
+		t.Helper()
+		for ctx := t.Context(); !of(); time.Sleep(time.Millisecond) {
+			if _, err := nickname(t, s, ada.token); err != nil { // keeps ada in the cache and among the samples
+				t.Fatal(err)
+			}
+			if ctx.Err() != nil {
+				t.Fatal("no " + what)
+			}
+		}
+	}
+	await("probe", func() bool { return probes.Load() > 100 })
+	for i := range 20 {
+		if err := setNickname(t, s, ada.token, fmt.Sprint("n", i)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nickname(t, s, ada.token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := violations.Load(); n != 0 {
+		t.Fatalf("%d violations where there is none", n)
+	}
+	if err := s.store.Fence(t.Context(), ada.id); err != nil {
+		t.Fatal(err)
+	}
+	await("violation", func() bool { return violations.Load() > 0 })
+}
+
 // away is a cache that does not answer while it is down.
 type away struct {
 	cache.Cache

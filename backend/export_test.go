@@ -23,3 +23,10 @@ func UserKey(id int64) string { return keys(1).user(id) }
 
 // Repair takes away the marks that were met so far.
 func (b *Backend) Repair(ctx context.Context) { b.records.repairs.all(ctx) }
+
+// Repairs is how many repairs wait.
+func (b *Backend) Repairs() int {
+	b.records.repairs.mu.Lock()
+	defer b.records.repairs.mu.Unlock()
+	return len(b.records.repairs.waiting)
+}

@@ -26,6 +26,9 @@ type Hooks struct {
 	// MarkLost: the cache forgot the mark of a change that was being made. It
 	// may have shown what was older than the change.
 	MarkLost func()
+	// Audited: a record of the cache was compared with the database. It is
+	// violated where the cache showed something older.
+	Audited func(violated bool)
 }
 
 // The stages that tier 2 tells.
@@ -67,6 +70,12 @@ func (o observer) stage(ctx context.Context, stage string, start time.Time) {
 func (o observer) lookup(record, result string) {
 	if o.Lookup != nil {
 		o.Lookup(record, result)
+	}
+}
+
+func (o observer) audited(violated bool) {
+	if o.Audited != nil {
+		o.Audited(violated)
 	}
 }
 

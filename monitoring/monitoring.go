@@ -17,6 +17,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	lateReplies, crosstalk, panics, marksLost prometheus.Counter
+	audits, violations                        prometheus.Counter
 	requests, packets                         *prometheus.CounterVec
 	lookups, logins, shed                     *prometheus.CounterVec
 	cacheEnabled, cacheEpoch                  prometheus.Gauge
@@ -47,6 +48,9 @@ func New(b Build) *Metrics {
 	}
 	m.marksLost = counter("gatehouse_cache_marks_lost_total",
 		"Marks of changes that the cache forgot. Each may have let a read show what was older than a change.")
+	m.audits = counter("gatehouse_audit_probes_total", "Records of the cache that were compared with the database.")
+	m.violations = counter("gatehouse_audit_violations_total",
+		"Records of the cache that were older than what the database had shown just before. Must stay 0.")
 	m.cacheEnabled = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_cache_enabled",
 		Help: "1 while this backend uses the cache."})
 	m.cacheEpoch = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_cache_epoch",
@@ -63,7 +67,7 @@ func New(b Build) *Metrics {
 	build.WithLabelValues(b.Version, b.Revision, runtime.Version()).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		build, m.lateReplies, m.crosstalk, m.panics, m.requests, m.packets, m.lookups, m.logins, m.shed, m.marksLost,
-		m.cacheEnabled, m.cacheEpoch, m.stages.histogram)
+		m.cacheEnabled, m.cacheEpoch, m.audits, m.violations, m.stages.histogram)
 	return m
 }
 
@@ -93,6 +97,14 @@ func (m *Metrics) Login(result string) { m.logins.WithLabelValues(result).Inc() 
 
 // Shed counts a call that was refused for want of capacity.
 func (m *Metrics) Shed(lane string) { m.shed.WithLabelValues(lane).Inc() }
+
+// Audited counts a record of the cache that was compared with the database.
+func (m *Metrics) Audited(violated bool) {
+	m.audits.Inc()
+	if violated {
+		m.violations.Inc()
+	}
+}
 
 // Cache records whether the cache is used, and its epoch.
 func (m *Metrics) Cache(used bool, epoch int64) {

@@ -94,7 +94,7 @@ type Keeper struct {
 	node   string
 	off    time.Time // since when this epoch is seen disabled
 	voted  time.Time
-	ballot bool // the last vote
+	ballot bool   // the last vote
 	told   string // the last error
 	moved  bool   // this step moved the epoch
 }

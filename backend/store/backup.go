@@ -146,6 +146,9 @@ func restore(ctx context.Context, path, backup string, now time.Time) (done Rest
 	if done.Older, err = verify(ctx, fresh); err != nil {
 		return done, err
 	}
+	if err := beginCacheAnew(ctx, fresh); err != nil {
+		return done, err
+	}
 	if done.Kept, err = keepOld(ctx, done.Path, now); err != nil {
 		return done, fmt.Errorf("keep the database that is there: %w", err)
 	}
@@ -219,6 +222,32 @@ func verify(ctx context.Context, file string) (older bool, err error) {
 	}
 	return true, nil
 }
+
+// beginCacheAnew moves a database to an epoch of the cache that no backend
+// ever used: its rows are older than what the Redis of an earlier one may
+// still hold.
+func beginCacheAnew(ctx context.Context, file string) error {
+	uri := url.URL{Scheme: "file", Path: file, RawQuery: "_journal_mode=DELETE"}
+	db, err := sql.Open("sqlite", uri.String())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var tables int
+	err = db.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = 'cache_state'").Scan(&tables)
+	if err == nil && tables > 0 { // an older schema may have none
+		_, err = db.ExecContext(ctx, "UPDATE cache_state SET epoch = epoch + ?, enabled = 0, drained = 0, nodes = x''", epochsBeyond)
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("begin the cache anew: %w", err)
+	}
+	_, err = syncFile(file)
+	return err
+}
+
+// epochsBeyond is more than the epochs that can have gone by since a backup:
+// one takes a minute.
+const epochsBeyond = 1_000_000
 
 // keepOld gives the database at path another name, which it returns, empty
 // where there was none. The log beside it is folded in first, so that it is

@@ -199,8 +199,13 @@ func TestRestorePutsTheBackupInPlaceAndKeepsWhatWasThere(t *testing.T) {
 	if want := path + ".before-20260203T120000.123Z"; done.Kept != want {
 		t.Errorf("kept %s, want %s", done.Kept, want)
 	}
-	if got := names(t, openAsIs(t, url)); got != "ada bob" {
+	restored := openAsIs(t, url)
+	if got := names(t, restored); got != "ada bob" {
 		t.Errorf("restored are %q", got)
+	}
+	// What a Redis holds of any time before must not be found again.
+	if epoch, err := restored.CacheEpoch(t.Context()); err != nil || epoch.Number < 1_000_000 || epoch.Enabled || len(epoch.Nodes) != 0 {
+		t.Errorf("the cache is at %+v, %v", epoch, err)
 	}
 	if got := names(t, openAsIs(t, "sqlite:"+done.Kept)); got != "grace" {
 		t.Errorf("kept are %q", got)

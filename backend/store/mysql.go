@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -51,9 +52,12 @@ func openMySQL(ctx context.Context, server *mysql.Config, cfg Config) (*Store, e
 	s.migrate.SetConnMaxIdleTime(10 * time.Second)
 
 	s.read.SetMaxOpenConns(1)
-	limit, err := serverLimit(ctx, s.read)
+	limit, version, err := serverLimit(ctx, s.read)
 	if err != nil {
 		return nil, errors.Join(openFailed(server, err), s.Close())
+	}
+	if strings.Contains(version, "TiDB") {
+		s.dialect.forShare = s.dialect.forUpdate // it has no other lock
 	}
 	maxOpen := cfg.MaxOpen
 	if maxOpen < 1 {
@@ -117,19 +121,17 @@ func (r readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-// serverLimit returns how many connections the server allows this user, zero
-// where it sets no limit.
-func serverLimit(ctx context.Context, db *sql.DB) (int, error) {
+// serverLimit returns how many connections the server lets us have, 0 where it
+// does not say, and what it calls itself.
+func serverLimit(ctx context.Context, db *sql.DB) (limit int, version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	var all, own int
-	if err := db.QueryRowContext(ctx, "SELECT @@max_connections, @@max_user_connections").Scan(&all, &own); err != nil {
-		return 0, err
-	}
+	err = db.QueryRowContext(ctx, "SELECT @@max_connections, @@max_user_connections, VERSION()").Scan(&all, &own, &version)
 	if own > 0 && (all == 0 || own < all) {
-		return own, nil
+		return own, version, err
 	}
-	return all, nil
+	return all, version, err
 }
 
 // openFailed says what to do about a server that did not let us in.

@@ -91,11 +91,12 @@ func openBackend(ctx context.Context, s backendSettings, metrics *monitoring.Met
 	}
 	cfg.Users, cfg.Sessions, cfg.Hasher, cfg.Cache, cfg.Log = t.store, t.store, t.hasher, t.cache, log
 	cfg.About = packet.OpAboutReply{Version: version, Database: store.Place(s.storage.url(s.data))}
+	cfg.AuditRate = s.cache.AuditRate
 	cfg.Hooks = backend.Hooks{
 		Stage: func(stage, op string, took time.Duration) {
 			metrics.Stage(monitoring.Backend, stage, op, took)
 		},
-		Lookup: metrics.Lookup, Login: metrics.Login, Shed: metrics.Shed,
+		Lookup: metrics.Lookup, Login: metrics.Login, Shed: metrics.Shed, Audited: metrics.Audited,
 		MarkLost: func() {
 			metrics.MarkLost()
 			log.Error("the cache forgot the mark of a change; it may have shown what was older")

@@ -19,6 +19,8 @@ import (
 
 type cacheFlag struct {
 	Cache string `help:"Where records are remembered: none, memory:SIZE (SQLite only), redis:// or rediss://. memory:64MiB on SQLite and none on MySQL by default." placeholder:"URL" secret:"" group:"Storage"`
+	// AuditRate is bounded by what the database can do beside its work.
+	AuditRate float64 `help:"Compare so many records a second of the cache with the database and count those that are older: gatehouse_audit_violations_total." placeholder:"N" group:"Storage"`
 }
 
 const defaultMemory = "memory:64MiB"
@@ -36,6 +38,9 @@ func (f cacheFlag) cacheURL(database string) string {
 
 // check tells what is wrong with --cache beside this database.
 func (f cacheFlag) check(database string) error {
+	if f.AuditRate < 0 || f.AuditRate > 10_000 {
+		return usage("--audit-rate %v: want a number from 0 to 10000", f.AuditRate)
+	}
 	target := f.cacheURL(database)
 	switch {
 	case target == "none":

@@ -29,7 +29,7 @@ type operatorFlags struct {
 	commonFlags
 	dataFlag
 	databaseFlag
-	cacheFlag
+	Cache    string `help:"The redis:// or rediss:// that backends of the database share, for --offline." placeholder:"URL" secret:"" group:"Operator"`
 	Operator string `help:"The operator socket of a running backend. DATA/operator.sock by default." placeholder:"unix:///PATH" group:"Operator"`
 	Offline  bool   `help:"Change a MySQL database without asking a backend. Name the --cache that backends share, or they are made to do without one." group:"Operator"`
 }
@@ -204,8 +204,8 @@ func (f operatorFlags) openDirect(ctx context.Context, socket string, r rules) (
 // the --cache that they share where it is a Redis, and otherwise that nobody
 // uses one. It waits until that is so.
 func (f operatorFlags) agree(ctx context.Context, st *store.Store, database string, log *slog.Logger) (*cacheTier, error) {
-	flag := f.cacheFlag
-	if !strings.HasPrefix(flag.cacheURL(database), "redis") {
+	flag := cacheFlag{Cache: f.Cache}
+	if !strings.HasPrefix(f.Cache, "redis") {
 		flag.Cache = "none"
 	}
 	t, err := flag.open(ctx, st, database, monitoring.New(build()), log)
