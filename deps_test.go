@@ -47,10 +47,14 @@ var may = map[string][]string{
 
 	// The load driver is a black box: it sees packets and connections, and no tier.
 	"stresstest": {"protocol", "protocol/packet", "pool"},
+	// What is made of several of its runs sees their reports alone.
+	"stresstest/capacity": {"stresstest"},
+	"stresstest/matrix":   {"stresstest"},
 
 	// The wiring imports everything.
 	"internal/command": {"backend", "backend/cache", "backend/password", "backend/session", "backend/store", "backend/throttle",
-		"backend/user", "monitoring", "protocol", "protocol/packet", "stresstest", "webserver", "webserver/picture"},
+		"backend/user", "monitoring", "protocol", "protocol/packet", "stresstest", "stresstest/capacity", "stresstest/matrix",
+		"webserver", "webserver/picture"},
 	"": {"internal/command"},
 
 	// Only tests use these.

@@ -55,8 +55,10 @@ func or(d, otherwise time.Duration) time.Duration {
 }
 
 const (
-	askTimeout  = time.Second            // for one question to the database or the server
-	pingTimeout = 100 * time.Millisecond // for a ping
+	askTimeout = time.Second // for one question to the database or the server
+	// beginTimeout is for another's use of the cache to come to its end.
+	beginTimeout = 5 * time.Second
+	pingTimeout  = 100 * time.Millisecond // for a ping
 	// Pings that fail in a row, for at least so long, mean that the server is
 	// away; failed marks in a row mean it whatever the pings say.
 	awayPings = 3
@@ -97,6 +99,7 @@ type Keeper struct {
 	ballot bool   // the last vote
 	told   string // the last error
 	moved  bool   // this step moved the epoch
+	fresh  bool   // nothing has come and gone yet
 }
 
 // run is a number of equal answers in a row, and when the first came.
@@ -148,8 +151,23 @@ func (k *Keeper) Marked() {
 }
 
 // Begin learns what there is to know, so that the first request need not
-// wait for it. It comes before Run.
-func (k *Keeper) Begin(ctx context.Context) { k.try(ctx) }
+// wait for it. It comes before Run. A cache that nobody uses is used at once
+// where its server answers: whoever begins has not seen it come and go.
+func (k *Keeper) Begin(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, beginTimeout)
+	defer cancel()
+	k.fresh = true
+	defer func() { k.fresh = false }()
+	tick := time.NewTicker(k.times.Poll)
+	defer tick.Stop()
+	for k.try(ctx); k.View().Mode == Turning; k.try(ctx) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
 
 // Run keeps the View right until ctx ends, and closes the cache then.
 func (k *Keeper) Run(ctx context.Context) {
@@ -346,7 +364,7 @@ func (k *Keeper) returned(ctx context.Context) error {
 		return nil // as is told by the mode; a server that is away would fill the log
 	}
 	k.well.add(now)
-	if now.Sub(k.well.since) < k.times.Healthy || now.Sub(k.off) < k.times.Rest {
+	if !k.fresh && (now.Sub(k.well.since) < k.times.Healthy || now.Sub(k.off) < k.times.Rest) {
 		return nil
 	}
 	k.cfg.Log.Info("the cache is enabled", "epoch", k.epoch.Number, "node", node)

@@ -283,13 +283,20 @@ func TestABackendWithoutACacheEndsThatOfTheOthers(t *testing.T) {
 		e, s := newEpochs(), &server{name: "one"}
 		with := keeper(t, "with", e, s)
 		wantMode(t, with, cache.On, 1)
-		without := keeper(t, "without", e, nil)
-		if mode := without.View().Mode; mode != cache.Turning {
-			t.Errorf("beside a cache in use it begins %v", mode)
-		}
-		later(5 * time.Second)
+		without := keeper(t, "without", e, nil) // begins when the others are done
 		wantMode(t, without, cache.Off, 2)
+		later(time.Second)
 		wantMode(t, with, cache.Off, 2)
+	})
+}
+
+// TestABackendThatBeginsUsesACacheThatNobodyUses starts one after another has
+// gone that had no cache.
+func TestABackendThatBeginsUsesACacheThatNobodyUses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, s := newEpochs(), &server{name: "one"}
+		e.epoch = cache.Epoch{Number: 7, Drained: true}
+		wantMode(t, keeper(t, "a", e, s), cache.On, 7)
 	})
 }
 

@@ -17,7 +17,9 @@ import (
 )
 
 type stresstestCommand struct {
-	Run stresstestRun `cmd:"" help:"Send requests at a steady rate, check every answer, and report the latencies."`
+	Run      stresstestRun      `cmd:"" help:"Send requests at a steady rate, check every answer, and report the latencies."`
+	Matrix   stresstestMatrix   `cmd:"" help:"Measure both tiers under every combination of pool size, workers, rate and cache, and make tables."`
+	Capacity stresstestCapacity `cmd:"" help:"Find the highest rate at which a target keeps its service levels, and the stage that gives way first."`
 }
 
 type stresstestRun struct {
