@@ -53,7 +53,7 @@ var may = map[string][]string{
 
 	// The wiring imports everything.
 	"internal/command": {"backend", "backend/cache", "backend/password", "backend/session", "backend/store", "backend/throttle",
-		"backend/user", "monitoring", "protocol", "stresstest", "stresstest/capacity", "stresstest/matrix",
+		"backend/user", "monitoring", "protocol", "protocol/packet", "stresstest", "stresstest/capacity", "stresstest/matrix",
 		"webserver", "webserver/picture"},
 	"": {"internal/command"},
 
@@ -79,6 +79,7 @@ var only = map[string][]string{
 	"github.com/alecthomas/kong":          {"internal/command"},
 	"golang.org/x/crypto":                 {"backend/password"},
 	"golang.org/x/image":                  {"webserver/picture"},
+	"golang.org/x/term":                   {"internal/command"},
 	"github.com/klauspost/compress":       {"webserver"},
 	"github.com/chromedp":                 {"internal/testenv/browser"},
 	"github.com/redis/go-redis":           {"backend/cache"},

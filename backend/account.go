@@ -64,7 +64,7 @@ func (b *Backend) changePassword(ctx context.Context, meta protocol.Meta, req pa
 				return packet.Empty{}, err
 			}
 			if credential == nil {
-				if credential, err = b.newCredential(ctx, req.NewPassword, u.Username); err != nil {
+				if credential, err = b.newCredential(ctx, "new_password", req.NewPassword, u.Username); err != nil {
 					return packet.Empty{}, err
 				}
 			}
@@ -77,11 +77,11 @@ func (b *Backend) changePassword(ctx context.Context, meta protocol.Meta, req pa
 		}})
 }
 
-// newCredential hashes a password that is good enough to be set.
-func (b *Backend) newCredential(ctx context.Context, password packet.Secret, username string) ([]byte, error) {
+// newCredential hashes the password in a field that is good enough to be set.
+func (b *Backend) newCredential(ctx context.Context, name string, password packet.Secret, username string) ([]byte, error) {
 	var fields []protocol.Field
 	for _, p := range b.cfg.Policy.Check(string(password), username) {
-		fields = append(fields, passwordField("new_password", p))
+		fields = append(fields, passwordField(name, p))
 	}
 	if len(fields) > 0 {
 		return nil, invalid(fields...)

@@ -35,6 +35,10 @@ type Config struct {
 	Limits session.Limits
 	// Closed refuses registrations.
 	Closed bool
+	// NoSweep leaves what has expired in the stores to other backends.
+	NoSweep bool
+	// About is what operators are told who ask which backend this is.
+	About packet.OpAboutReply
 	// Cache says when user and session records are remembered, and where;
 	// never, where it is nil.
 	Cache cache.Views
@@ -57,19 +61,19 @@ const (
 
 // Backend answers every packet type. It is a protocol.Caller.
 type Backend struct {
-	cfg     Config
-	log     *slog.Logger
-	now     func() time.Time
-	random  io.Reader
-	limits  session.Limits
-	records *records
-	observe observer
-	seen    *seen
-	mux     *protocol.Mux
-	known   map[string]bool // packet types
-	lanes   lanes
-	stop    context.CancelFunc
-	owned   sync.WaitGroup
+	cfg       Config
+	log       *slog.Logger
+	now       func() time.Time
+	random    io.Reader
+	limits    session.Limits
+	records   *records
+	observe   observer
+	seen      *seen
+	people    answers // to whoever calls on the link
+	operators answers
+	lanes     lanes
+	stop      context.CancelFunc
+	owned     sync.WaitGroup
 }
 
 // New returns a Backend of cfg. Close ends its background work.
@@ -93,15 +97,14 @@ func New(cfg Config) *Backend {
 	b.records = &records{users: b.cfg.Users, sessions: b.cfg.Sessions, cache: b.cfg.Cache, observe: b.observe}
 	b.records.repairs = repairs{records: b.records, log: b.log}
 	b.seen = newSeen(cfg.Sessions, b.limits.Idle, b.log)
-	b.mux = protocol.NewMux(b.handlers()...)
-	b.known = map[string]bool{}
-	for _, typ := range b.mux.Types() {
-		b.known[typ] = true
-	}
+	b.people = newAnswers(b.handlers()...)
+	b.operators = newAnswers(append(b.handlers(), b.operatorHandlers()...)...)
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.owned.Go(func() { b.seen.run(ctx) })
-	b.owned.Go(func() { b.sweep(ctx) })
+	if !cfg.NoSweep {
+		b.owned.Go(func() { b.sweep(ctx) })
+	}
 	b.owned.Go(func() { b.records.repairs.run(ctx) })
 	if cfg.AuditRate > 0 {
 		b.owned.Go(func() { b.audit(ctx, cfg.AuditRate) })

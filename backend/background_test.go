@@ -331,6 +331,19 @@ func TestSweepThatFailsIsLoggedAndTriedAgain(t *testing.T) {
 	})
 }
 
+func TestSweepsAreLeftToOthersWhereAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		b := backend.New(backend.Config{Users: m, Sessions: m, NoSweep: true})
+		time.Sleep(time.Hour)
+		b.Close()
+		if len(m.swept) != 0 {
+			t.Errorf("swept %v", m.swept)
+		}
+	})
+}
+
 func TestABusySessionOfShortIdleTimeLivesOn(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(cfg *setup) { cfg.backend.Limits.Idle = 8 * time.Second })

@@ -24,11 +24,14 @@ import (
 func TestEveryDeclaredPacketTypeIsAnswered(t *testing.T) {
 	t.Parallel()
 	declared := declaredTypes(t, "../protocol/packet")
-	if answered := backend.Types(); !slices.Equal(answered, declared) {
+	answered := append(backend.Types(), backend.OperatorTypes()...)
+	if slices.Sort(answered); !slices.Equal(answered, declared) {
 		t.Errorf("answered are %v, declared are %v", answered, declared)
 	}
 	want := []string{"change_password", "delete_account", "end_other_sessions", "end_session", "get_profile", "get_user", "list_sessions",
-		"login", "logout", "pictures_in_use", "register", "set_picture", "update_profile", "verify"}
+		"login", "logout",
+		"op_about", "op_add_user", "op_delete_user", "op_disable_user", "op_enable_user", "op_end_sessions", "op_list_users", "op_set_password", "op_show_user",
+		"pictures_in_use", "register", "set_picture", "update_profile", "verify"}
 	if !slices.Equal(declared, want) {
 		t.Errorf("declared are %v, promised are %v", declared, want)
 	}
@@ -105,7 +108,7 @@ func TestBothTiersTellAlikeWhoIsMeant(t *testing.T) {
 func TestUnknownPacketTypeIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for _, typ := range []string{"", "hello", "op_disable", "Login", "login "} {
+	for _, typ := range append([]string{"", "hello", "Login", "login "}, backend.OperatorTypes()...) {
 		_, err := raw(t, s, typ, protocol.Meta{}, struct{}{})
 		if got := outcome(err); got != "not_found/unknown_type" {
 			t.Errorf("packet type %q was answered %s", typ, got)

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"strings"
 
 	"gatehouse/protocol"
 	"gatehouse/protocol/packet"
@@ -22,12 +23,16 @@ const (
 	readRunning, readWaiting   = 256, 1024
 	writeRunning, writeWaiting = 64, 256
 	loginRunning, loginWaiting = 512, 0
+	// Operators have a lane of their own, so that a flood that they are about
+	// to end cannot keep them out.
+	operatorRunning, operatorWaiting = 8, 64
 )
 
-type lanes struct{ read, write, login *lane }
+type lanes struct{ read, write, login, operator *lane }
 
 func newLanes() lanes {
-	return lanes{read: newLane("read", readRunning, readWaiting), write: newLane("write", writeRunning, writeWaiting), login: newLane("login", loginRunning, loginWaiting)}
+	return lanes{read: newLane("read", readRunning, readWaiting), write: newLane("write", writeRunning, writeWaiting),
+		login: newLane("login", loginRunning, loginWaiting), operator: newLane("operator", operatorRunning, operatorWaiting)}
 }
 
 func newLane(name string, running, waiting int) *lane {
@@ -41,6 +46,9 @@ func (l lanes) of(typ string) *lane {
 		return l.login
 	case packet.Verify.Type, packet.GetProfile.Type, packet.GetUser.Type, packet.ListSessions.Type, packet.PicturesInUse.Type:
 		return l.read
+	}
+	if strings.HasPrefix(typ, operatorPrefix) {
+		return l.operator
 	}
 	return l.write
 }

@@ -11,9 +11,27 @@ import (
 	"gatehouse/protocol"
 )
 
+// answers are packet types with what answers each.
+type answers struct {
+	mux   *protocol.Mux
+	known map[string]bool // packet types
+}
+
+func newAnswers(handlers ...protocol.Handler) answers {
+	a := answers{protocol.NewMux(handlers...), map[string]bool{}}
+	for _, typ := range a.mux.Types() {
+		a.known[typ] = true
+	}
+	return a
+}
+
 // Call answers one packet: within a lane, with a deadline, its failure
 // translated and one event in the log.
 func (b *Backend) Call(ctx context.Context, req protocol.Request) (protocol.Reply, error) {
+	return b.answer(ctx, b.people, req)
+}
+
+func (b *Backend) answer(ctx context.Context, a answers, req protocol.Request) (protocol.Reply, error) {
 	start := time.Now()
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
@@ -21,11 +39,11 @@ func (b *Backend) Call(ctx context.Context, req protocol.Request) (protocol.Repl
 		defer cancel()
 	}
 	op, lane := req.Type, b.lanes.of(req.Type)
-	if !b.known[op] {
+	if !a.known[op] {
 		op = operationUnknown // what a peer makes up must not make up numbers
 	}
 	ctx = context.WithValue(ctx, opKey{}, op)
-	reply, err := b.admitted(ctx, lane, req)
+	reply, err := b.admitted(ctx, lane, a.mux, req)
 	var failure *protocol.Error
 	if err != nil {
 		failure = toCode(err)
@@ -38,7 +56,7 @@ func (b *Backend) Call(ctx context.Context, req protocol.Request) (protocol.Repl
 	return reply, nil
 }
 
-func (b *Backend) admitted(ctx context.Context, lane *lane, req protocol.Request) (protocol.Reply, error) {
+func (b *Backend) admitted(ctx context.Context, lane *lane, to protocol.Caller, req protocol.Request) (protocol.Reply, error) {
 	arrived := protocol.Received(ctx)
 	if arrived.IsZero() {
 		arrived = time.Now()
@@ -53,7 +71,7 @@ func (b *Backend) admitted(ctx context.Context, lane *lane, req protocol.Request
 	}
 	defer lane.leave()
 	defer b.observe.stage(ctx, stageHandle, time.Now())
-	return b.mux.Call(ctx, req)
+	return to.Call(ctx, req)
 }
 
 // logCall writes one event a call. Reads that went well are of interest only

@@ -76,23 +76,28 @@ func cutText(text string, limit int) string {
 }
 
 func (b *Backend) listSessions(ctx context.Context, _ protocol.Meta, req packet.Authenticated) (packet.ListSessionsReply, string, error) {
-	var rep packet.ListSessionsReply
 	u, current, err := b.authenticate(ctx, req.Token)
 	if err != nil {
-		return rep, "", err
+		return packet.ListSessionsReply{}, "", err
 	}
 	all, err := b.sessionsOf(ctx, u)
 	if err != nil {
-		return rep, "", err
+		return packet.ListSessionsReply{}, "", err
 	}
+	return packet.ListSessionsReply{Sessions: b.viewSessions(all, current.Digest)}, subject(u), nil
+}
+
+// viewSessions are sessions as they are shown to the holder of the current
+// one, that last seen first. It sorts all.
+func (b *Backend) viewSessions(all []session.Session, current session.Digest) []packet.Session {
 	slices.SortFunc(all, func(x, y session.Session) int { return y.LastSeenAt.Compare(x.LastSeenAt) })
-	rep.Sessions = make([]packet.Session, 0, len(all))
+	shown := make([]packet.Session, 0, len(all))
 	for _, s := range all {
-		rep.Sessions = append(rep.Sessions, packet.Session{ID: s.ID(), Current: s.Digest == current.Digest,
+		shown = append(shown, packet.Session{ID: s.ID(), Current: s.Digest == current,
 			CreatedAt: stamp(s.CreatedAt), LastSeenAt: stamp(s.LastSeenAt), ExpiresAt: stamp(b.limits.End(s)),
 			IP: s.IP, UserAgent: s.UserAgent})
 	}
-	return rep, subject(u), nil
+	return shown
 }
 
 // sessionsOf returns the live sessions of u, as last seen as this process

@@ -106,7 +106,9 @@
 //
 // The packet types are declared in package packet; "gatehouse call --list"
 // prints them. A type that the server does not know is answered "not_found"
-// with the reason "unknown_type".
+// with the reason "unknown_type". Types that begin with "op_" are for operators:
+// a backend knows them on its operator socket, which speaks this protocol
+// without a link key, and nowhere else.
 //
 // # Errors
 //

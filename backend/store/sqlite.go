@@ -28,7 +28,7 @@ func openSQLite(ctx context.Context, path string, cfg Config) (_ *Store, err err
 		name: schema.SQLite, micros: "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)", fault: sqliteFault, durability: sqliteDurability,
 		readName: "sqlite_read", writeName: "sqlite_write",
 	}}
-	if path, err = makeFile(path, cfg.Shared); err != nil {
+	if path, err = makeFile(path, !cfg.Shared && !cfg.Existing); err != nil {
 		return nil, fmt.Errorf("--database: %w", err)
 	}
 	if !cfg.Shared {
@@ -59,15 +59,15 @@ func openSQLite(ctx context.Context, path string, cfg Config) (_ *Store, err err
 }
 
 // makeFile makes the file and its folder, for nobody else to read, where they
-// are not there, and returns the file's one true path: two names of a file are
+// are missing and that is allowed, and returns the file's one true path: two names of a file are
 // not to be claimed apart. SQLite gives its other files the same mode.
-func makeFile(path string, shared bool) (string, error) {
+func makeFile(path string, missing bool) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
 	flags := os.O_RDWR
-	if !shared {
+	if missing {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return "", err
 		}

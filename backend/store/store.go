@@ -37,6 +37,8 @@ type Config struct {
 	// Shared opens a SQLite file beside whoever has claimed it. Such a store
 	// neither makes a file nor migrates one. It means nothing to a server.
 	Shared bool
+	// Existing refuses a SQLite file that is not there instead of making it.
+	Existing bool
 }
 
 // Store is a user.Store and a session.Store. Its methods may be called at

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -154,6 +155,28 @@ func applyTLS(cfg *mysql.Config, parameters url.Values) error {
 	}
 	cfg.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	return nil
+}
+
+// Place names where a database is, without any secret, so that two processes
+// of one machine can tell whether they mean the same: the true path of a file.
+// Of a server it is the name of the database alone, because the same server
+// goes by many names. It is empty where raw is no URL of a database.
+func Place(raw string) string {
+	where, err := parse(raw)
+	switch {
+	case err != nil:
+		return ""
+	case where.server != nil:
+		return "mysql:" + where.server.DBName
+	}
+	path, err := filepath.Abs(where.path)
+	if err != nil {
+		return ""
+	}
+	if whole, err := filepath.EvalSymlinks(path); err == nil {
+		path = whole
+	}
+	return "sqlite:" + path
 }
 
 // Redacted returns a URL as it may be shown: without the password, and

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -73,6 +75,32 @@ func TestRedactedHidesThePassword(t *testing.T) {
 	} {
 		if got := store.Redacted(raw); got != want {
 			t.Errorf("%s: got %s, want %s", raw, got, want)
+		}
+	}
+}
+
+func TestPlaceIsTheSameForAllNamesOfADatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "gatehouse.db"), filepath.Join(dir, "link.db")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ url, want string }{
+		{"sqlite:" + file, "sqlite:" + file},
+		{"sqlite://" + file, "sqlite:" + file},
+		{"sqlite:" + link, "sqlite:" + file},
+		{"sqlite:" + dir + "/./none.db", "sqlite:" + dir + "/none.db"},
+		{"mysql://gate:hunter2@db:3306/name", "mysql:name"},
+		{"mysql://other@localhost/name?tls=false", "mysql:name"},
+		{"postgres://gate:hunter2@db/name", ""},
+		{"", ""},
+	} {
+		if got := store.Place(test.url); got != test.want {
+			t.Errorf("%q is at %q, want %q", test.url, got, test.want)
 		}
 	}
 }

@@ -110,6 +110,34 @@ func (s *Store) CredentialByName(ctx context.Context, username string) (user.Use
 	return u, credential, nil
 }
 
+// Page implements user.Store.
+func (s *Store) Page(ctx context.Context, after string, limit int) ([]user.User, error) {
+	found, err := s.readPage(ctx, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read %d users after %q: %w", limit, after, unavailable(err))
+	}
+	return found, nil
+}
+
+func (s *Store) readPage(ctx context.Context, after string, limit int) (found []user.User, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := s.read.QueryContext(ctx,
+		"SELECT "+userColumns+" FROM users WHERE username > ? ORDER BY username LIMIT ?", []byte(after), max(limit, 0))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var one userRow
+		if err := rows.Scan(one.fields()...); err != nil {
+			return nil, err
+		}
+		found = append(found, one.user())
+	}
+	return found, rows.Err()
+}
+
 // readUser reads the one user whose key column holds key. Columns beyond
 // those of a user go to further.
 func (s *Store) readUser(ctx context.Context, columns, keyColumn string, key any, further ...any) (user.User, error) {

@@ -21,6 +21,9 @@ type Store interface {
 	// or ErrNotFound.
 	CredentialByID(ctx context.Context, id int64) (User, []byte, error)
 	CredentialByName(ctx context.Context, username string) (User, []byte, error)
+	// Page returns at most limit users whose usernames come after a name, in
+	// the order of the names' bytes.
+	Page(ctx context.Context, after string, limit int) ([]User, error)
 	// Update applies c if the record is at version c.Version, and returns
 	// ErrNotFound, ErrConflict or ErrReplayed where it did not.
 	Update(ctx context.Context, c Change) error

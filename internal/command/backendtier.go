@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"time"
 
 	"gatehouse/backend"
@@ -20,6 +21,7 @@ import (
 	"gatehouse/backend/throttle"
 	"gatehouse/monitoring"
 	"gatehouse/protocol"
+	"gatehouse/protocol/packet"
 	"gatehouse/webserver"
 )
 
@@ -31,6 +33,10 @@ type backendTier struct {
 	backend  *backend.Backend
 	server   *protocol.Server
 	listener net.Listener
+	// operator is nil where this process has no operator socket.
+	operator *operatorSocket
+	// noOperator says why it has none.
+	noOperator error
 	// processors is GOMAXPROCS as it was found, 0 where it was left alone.
 	processors int
 }
@@ -84,6 +90,7 @@ func openBackend(ctx context.Context, s backendSettings, metrics *monitoring.Met
 		return nil, err
 	}
 	cfg.Users, cfg.Sessions, cfg.Hasher, cfg.Cache, cfg.Log = t.store, t.store, t.hasher, t.cache, log
+	cfg.About = packet.OpAboutReply{Version: version, Database: store.Place(s.storage.url(s.data))}
 	cfg.AuditRate = s.cache.AuditRate
 	cfg.Hooks = backend.Hooks{
 		Stage: func(stage, op string, took time.Duration) {
@@ -100,18 +107,24 @@ func openBackend(ctx context.Context, s backendSettings, metrics *monitoring.Met
 		Handler: counted{t.backend, metrics, knownTypes()},
 		Name:    "backend/" + version,
 		Key:     s.key,
-		Hooks: protocol.ServerHooks{
-			Panic: func(typ string, value any, stack []byte) {
-				metrics.Panic()
-				log.Error("panic", "op", typ, "panic", fmt.Sprint(value), "stack", string(stack))
-			},
-			Refused: func(remote net.Addr, err error) {
-				log.Warn("connection refused", "peer", remote.String(), "error", err)
-			},
-			Encoded: encoded(metrics),
-		},
+		Hooks:   serverHooks(metrics, log),
 	})
+	t.openOperator(s.data, metrics, log)
 	return t, nil
+}
+
+// serverHooks tell the log and the numbers what happens on a server.
+func serverHooks(metrics *monitoring.Metrics, log *slog.Logger) protocol.ServerHooks {
+	return protocol.ServerHooks{
+		Panic: func(typ string, value any, stack []byte) {
+			metrics.Panic()
+			log.Error("panic", "op", typ, "panic", fmt.Sprint(value), "stack", string(stack))
+		},
+		Refused: func(remote net.Addr, err error) {
+			log.Warn("connection refused", "peer", remote.String(), "error", err)
+		},
+		Encoded: encoded(metrics),
+	}
 }
 
 // openStore opens the database, brings its schema up to date as --migrate
@@ -255,17 +268,26 @@ func (t *backendTier) checks() []monitoring.Check {
 }
 
 func (t *backendTier) serve() error {
+	if t.operator != nil {
+		t.operator.start()
+	}
 	if err := t.server.Serve(t.listener); !errors.Is(err, protocol.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
 
-// stop drains the link, then ends the work behind it, then closes the store.
+// stop drains the link and the operator socket, then ends the work behind
+// them, then closes the store.
 func (t *backendTier) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), linkGrace)
 	defer cancel()
-	return errors.Join(t.server.Shutdown(ctx), t.close())
+	var operators error
+	var draining sync.WaitGroup
+	draining.Go(func() { operators = t.operator.stop(ctx) })
+	err := t.server.Shutdown(ctx)
+	draining.Wait()
+	return errors.Join(err, operators, t.close())
 }
 
 // close ends what has been put together so far.
@@ -324,7 +346,7 @@ type counted struct {
 
 func knownTypes() map[string]bool {
 	types := map[string]bool{}
-	for _, typ := range backend.Types() {
+	for _, typ := range append(backend.Types(), backend.OperatorTypes()...) {
 		types[typ] = true
 	}
 	return types

@@ -34,6 +34,8 @@ type commands struct {
 	Backend     backendCommand     `cmd:"" help:"Run tier 2 alone: accounts, sessions and passwords."`
 	Migrate     migrateCommand     `cmd:"" help:"Change, show or check the database schema."`
 	Users       usersCommand       `cmd:"" help:"Accounts, from the operator's side."`
+	Backup      backupCommand      `cmd:"" help:"Write the SQLite database into a file, while it is in use."`
+	Restore     restoreCommand     `cmd:"" help:"Put a backup in the place of the SQLite database."`
 	Stresstest  stresstestCommand  `cmd:"" help:"The load driver."`
 	Call        callCommand        `cmd:"" help:"Send one packet to a backend and print the reply."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 if a process is ready, 1 if not."`

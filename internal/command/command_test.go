@@ -135,6 +135,19 @@ func TestMistakesAreNamedWithTheFix(t *testing.T) {
 		"nobody there":           {nil, []string{"call", "ping", "--backend", "127.0.0.1:1", "--data", t.TempDir()}, 1, "127.0.0.1:1"},
 		"not ready":              {nil, []string{"healthcheck", "--url", "http://127.0.0.1:1"}, 1, "not ready"},
 		"unknown variable":       {[]string{"GATEHOUSE_POOLSIZE=1"}, []string{"version"}, 0, `"GATEHOUSE_POOL_SIZE"`},
+		"operator elsewhere":     {nil, []string{"users", "list", "--operator", "tcp://127.0.0.1:1"}, 2, "--operator tcp://127.0.0.1:1"},
+		"no operator":            {nil, []string{"users", "list", "--operator", "unix:///nowhere"}, 1, "--operator unix:///nowhere"},
+		"no accounts":            {nil, []string{"users", "list", "--data", t.TempDir()}, 1, "no database"},
+		"server without backend": {nil, []string{"users", "disable", "ada", "--database", "mysql://u:hunter2@127.0.0.1:1/db", "--data", t.TempDir()}, 2, "--offline"},
+		"server offline":         {nil, []string{"users", "enable", "ada", "--offline", "--database", "mysql://u:hunter2@127.0.0.1:1/db", "--data", t.TempDir()}, 1, "127.0.0.1:1"},
+		"whom to add":            {nil, []string{"users", "add"}, 2, "<username>"},
+		"wrong hash to add":      {nil, []string{"users", "add", "ada", "--hash-params", "md5"}, 2, "--hash-params"},
+		"no length to add":       {nil, []string{"users", "add", "ada", "--password-min", "0"}, 2, "--password-min"},
+		"negative list":          {nil, []string{"users", "list", "--limit", "-1"}, 2, "--limit"},
+		"idle for nothing":       {nil, []string{"users", "show", "ada", "--session-idle", "1ms"}, 2, "--session-idle"},
+		"backup of a server":     {nil, []string{"backup", "f", "--database", "mysql://u@h/db"}, 1, "mariadb-dump"},
+		"backup of nothing":      {nil, []string{"backup", "f", "--data", t.TempDir()}, 1, "gatehouse.db"},
+		"restore of nothing":     {nil, []string{"restore", "/nowhere/at/all", "--data", t.TempDir()}, 1, "/nowhere/at/all"},
 		"wrong database":         {nil, []string{"migrate", "check", "--database", "postgres://u:hunter2@h/db"}, 1, "--database"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -178,7 +191,8 @@ func TestEveryFlagHelpsWithItsVariable(t *testing.T) {
 func TestCompletionNamesCommandsAndFlags(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		got := run(t, nil, "completion", shell)
-		if got.status != 0 || !strings.Contains(got.stdout, "healthcheck") || !strings.Contains(got.stdout, "pool-in-flight") {
+		if got.status != 0 || !strings.Contains(got.stdout, "healthcheck") || !strings.Contains(got.stdout, "pool-in-flight") ||
+			!strings.Contains(got.stdout, "set-password") || !strings.Contains(got.stdout, "restore") {
 			t.Errorf("%s: %+v", shell, got)
 		}
 	}

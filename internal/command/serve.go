@@ -167,6 +167,7 @@ func (c serveCommand) greet(p *process, web *webTier, back *backendTier, admin *
 	fmt.Fprintf(&b, "    database  %s\n", database)
 	fmt.Fprintf(&b, "    cache     %s\n", redact(c.cacheURL(c.url(c.Data))))
 	fmt.Fprintf(&b, "    admin     http://%s  (/metrics, /readyz)\n", admin.listener.Addr())
+	fmt.Fprintf(&b, "    operator  %s\n", back.operatorAt())
 	fmt.Fprintf(&b, "    link      %s\n\n  Press Ctrl-C to stop.\n\n", target(back.listener.Addr()))
 	fmt.Fprint(p.stdout, b.String())
 }
@@ -213,7 +214,8 @@ func (c backendCommand) Run(p *process) error {
 	if err != nil {
 		return errors.Join(err, back.stop())
 	}
-	fmt.Fprintf(p.stdout, "Gatehouse backend %s takes calls on %s, admin on http://%s\n", version, target(back.listener.Addr()), admin.listener.Addr())
+	fmt.Fprintf(p.stdout, "Gatehouse backend %s takes calls on %s, admin on http://%s\nOperator commands: %s\n",
+		version, target(back.listener.Addr()), admin.listener.Addr(), back.operatorAt())
 	return runTiers(ctx, drain, back, admin)
 }
 

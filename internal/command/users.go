@@ -9,6 +9,15 @@ import (
 )
 
 type usersCommand struct {
+	Add         usersAdd         `cmd:"" help:"Make an account, also where registration is closed."`
+	List        usersList        `cmd:"" help:"List accounts, a page at a time."`
+	Show        usersShow        `cmd:"" help:"Show an account with its sessions."`
+	Disable     usersDisable     `cmd:"" help:"Keep a user from logging in and end their sessions."`
+	Enable      usersEnable      `cmd:"" help:"Let a disabled user log in again."`
+	SetPassword usersSetPassword `cmd:"" help:"Set a password and end all sessions of the user."`
+	EndSessions usersEndSessions `cmd:"" help:"End all sessions of a user."`
+	Delete      usersDelete      `cmd:"" help:"Delete an account with all that is kept about it."`
+
 	Generate usersGenerate `cmd:"" help:"Make accounts user00000001, user00000002, … for load tests, or remove them."`
 	Import   usersImport   `cmd:"" help:"Take over accounts from NDJSON, one a line, with their password hashes."`
 	Export   usersExport   `cmd:"" help:"Write all accounts as NDJSON, with their password hashes."`

@@ -33,11 +33,14 @@ func of[Req, Rep any](m protocol.Method[Req, Rep], request Req, reply Rep) golde
 
 var (
 	madeAt    = time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
+	seenAt    = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 	expiresAt = time.Date(2026, 3, 31, 12, 0, 0, 123_456_000, time.UTC)
 	pictureAt = "/pictures/0a0a"
 	named     = packet.Named{Username: "Ada"}
 	auth      = packet.Authenticated{Token: "tok-1"}
 	ada       = packet.User{ID: 407958139958203785, Username: "ada", Nickname: "Countess", PictureURL: &pictureAt, Version: 7, CreatedAt: madeAt}
+	account   = packet.Account{User: ada, Disabled: true}
+	browser   = packet.Session{ID: "42", Current: true, CreatedAt: madeAt, LastSeenAt: seenAt, ExpiresAt: expiresAt, IP: "192.0.2.1", UserAgent: "browser"}
 	opened    = packet.SessionReply{Token: "tok-1", ExpiresAt: expiresAt, User: ada, Device: "dev-1"}
 )
 
@@ -52,12 +55,20 @@ func goldens() []golden {
 		of(packet.GetUser, named, packet.GetUserReply{Username: "ada", Nickname: "Countess", PictureURL: &pictureAt}),
 		of(packet.SetPicture, packet.SetPictureRequest{Authenticated: auth, Picture: "0a0a"}, packet.SetPictureReply{User: ada, Previous: "f9f9"}),
 		of(packet.PicturesInUse, packet.PictureKeys{Keys: []string{"0a0a", "f9f9"}}, packet.PictureKeys{Keys: []string{"0a0a"}}),
-		of(packet.ListSessions, auth, packet.ListSessionsReply{Sessions: []packet.Session{{ID: "42", Current: true, CreatedAt: madeAt,
-			LastSeenAt: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC), ExpiresAt: expiresAt, IP: "192.0.2.1", UserAgent: "browser"}}}),
+		of(packet.ListSessions, auth, packet.ListSessionsReply{Sessions: []packet.Session{browser}}),
 		of(packet.EndSession, packet.EndSessionRequest{Authenticated: auth, ID: "42"}, packet.Empty{}),
 		of(packet.EndOtherSessions, auth, packet.Empty{}),
 		of(packet.ChangePassword, packet.ChangePasswordRequest{Authenticated: auth, CurrentPassword: "violet kettle", NewPassword: "amber ladder"}, packet.Empty{}),
 		of(packet.DeleteAccount, packet.DeleteAccountRequest{Authenticated: auth, Password: "violet kettle"}, packet.DeleteAccountReply{Previous: "f9f9"}),
+		of(packet.OpAbout, packet.Empty{}, packet.OpAboutReply{Version: "1.2.3", Database: "sqlite:/data/gatehouse.db"}),
+		of(packet.OpAddUser, packet.OpAddUserRequest{Named: named, Nickname: "Countess", Password: "violet kettle"}, packet.OpUserReply{User: account}),
+		of(packet.OpListUsers, packet.OpListUsersRequest{After: "ada", Limit: 100}, packet.OpListUsersReply{Users: []packet.Account{account}, More: true}),
+		of(packet.OpShowUser, named, packet.OpShowUserReply{User: account, Sessions: []packet.Session{browser}, More: true}),
+		of(packet.OpDisableUser, named, packet.OpUserReply{User: account}),
+		of(packet.OpEnableUser, named, packet.OpUserReply{User: account}),
+		of(packet.OpSetPassword, packet.OpSetPasswordRequest{Named: named, Password: "violet kettle"}, packet.OpUserReply{User: account}),
+		of(packet.OpEndSessions, named, packet.OpUserReply{User: account}),
+		of(packet.OpDeleteUser, named, packet.DeleteAccountReply{Previous: "f9f9"}),
 	}
 }
 
@@ -165,6 +176,9 @@ func TestFieldsThatAreNotThere(t *testing.T) {
 		{packet.GetUserReply{}, `{"username":"","nickname":"","picture_url":null}`},
 		{packet.ListSessionsReply{Sessions: []packet.Session{}}, `{"sessions":[]}`},
 		{packet.DeleteAccountReply{}, `{}`},
+		{packet.OpAddUserRequest{}, `{"username":"","password":""}`},
+		{packet.OpListUsersRequest{}, `{}`},
+		{packet.OpListUsersReply{Users: []packet.Account{}}, `{"users":[],"more":false}`},
 		{packet.Empty{}, `{}`},
 	} {
 		if got, err := json.Marshal(test.body); err != nil || string(got) != test.want {
@@ -276,7 +290,8 @@ func TestSubjectOfANameIsFolded(t *testing.T) {
 // TestOnlyReadsMayBeRepeatedUnasked pins what a caller may send twice.
 func TestOnlyReadsMayBeRepeatedUnasked(t *testing.T) {
 	t.Parallel()
-	reads := map[string]bool{"verify": true, "get_profile": true, "get_user": true, "list_sessions": true, "pictures_in_use": true}
+	reads := map[string]bool{"verify": true, "get_profile": true, "get_user": true, "list_sessions": true, "pictures_in_use": true,
+		"op_about": true, "op_list_users": true, "op_show_user": true}
 	for _, g := range goldens() {
 		if g.readOnly != reads[g.typ] {
 			t.Errorf("%s only reads: %v, want %v", g.typ, g.readOnly, reads[g.typ])
@@ -288,9 +303,10 @@ func TestOnlyReadsMayBeRepeatedUnasked(t *testing.T) {
 // recognised by nothing else.
 func TestEveryRequestForARecordSaysWhose(t *testing.T) {
 	t.Parallel()
+	others := map[string]bool{packet.PicturesInUse.Type: true, packet.OpListUsers.Type: true, packet.OpAbout.Type: true} // many, or none
 	for _, g := range goldens() {
 		_, says := g.request.(interface{ Subject() string })
-		if want := g.typ != packet.PicturesInUse.Type; says != want {
+		if want := !others[g.typ]; says != want {
 			t.Errorf("%s says whose record it is about: %v, want %v", g.typ, says, want)
 		}
 	}
