@@ -10,13 +10,13 @@ import (
 	"gatehouse/schema"
 )
 
-// MaxPage is how many accounts Page and Named return at most.
+// MaxPage is how many accounts Accounts and Named return at most.
 const MaxPage = 1000
 
-// Page returns the accounts after an id, in the order of their ids, at most
+// Accounts returns those after an id, in the order of their ids, at most
 // limit of them, without sessions. Whoever comes or goes meanwhile is there or
 // not, and everybody else is there once.
-func (s *Store) Page(ctx context.Context, after int64, limit int) ([]Account, error) {
+func (s *Store) Accounts(ctx context.Context, after int64, limit int) ([]Account, error) {
 	accounts, err := s.accounts(ctx, "id > ? ORDER BY id LIMIT ?", after, min(limit, MaxPage))
 	if err != nil {
 		return nil, fmt.Errorf("read accounts after id %d: %w", after, err)

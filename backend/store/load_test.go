@@ -256,7 +256,7 @@ func TestPagesHoldEverybodyOnceInTheOrderOfIDs(t *testing.T) {
 		}
 		var got []store.Account
 		for after := int64(0); ; {
-			page, err := s.Page(t.Context(), after, 5)
+			page, err := s.Accounts(t.Context(), after, 5)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -89,7 +89,7 @@ func (g *generator) loadSome(ctx context.Context, first, until int) error {
 func (g *generator) loadMissing(ctx context.Context, accounts []store.Account) error {
 	var missing []store.Account
 	for some := range slices.Chunk(accounts, store.MaxPage) {
-		there, err := g.store.Page(ctx, some[0].User.ID-1, len(some))
+		there, err := g.store.Accounts(ctx, some[0].User.ID-1, len(some))
 		if err != nil {
 			return err
 		}

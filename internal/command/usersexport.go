@@ -86,7 +86,7 @@ func (e *exporter) write(ctx context.Context, w io.Writer) error {
 	encoder := json.NewEncoder(buffer)
 	encoder.SetEscapeHTML(false)
 	for after := int64(0); ; {
-		page, err := e.store.Page(ctx, after, store.MaxPage)
+		page, err := e.store.Accounts(ctx, after, store.MaxPage)
 		if err != nil {
 			return err
 		}
