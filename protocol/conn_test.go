@@ -191,10 +191,14 @@ func TestGoawayTellsWhichCallsWereNotExecuted(t *testing.T) {
 }
 
 func goawayTellsWhichCallsWereNotExecuted(t *testing.T, link transport) {
-	both := make(chan struct{})
+	read, both := make(chan struct{}), make(chan struct{})
 	address := link.listen(t, func(p *protocoltest.Peer) {
 		if p.ServeHello() {
-			first, _ := p.Expect("op")
+			first, ok := p.Expect("op")
+			if !ok {
+				return
+			}
+			close(read)
 			<-both
 			p.Expect("op")
 			p.Send(fmt.Sprintf(`{"type":"goaway","body":{"last_id":%d}}`, *first.ID))
@@ -212,9 +216,7 @@ func goawayTellsWhichCallsWereNotExecuted(t *testing.T, link transport) {
 		}
 		first <- err
 	}()
-	for c.InFlight() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	<-read // so that it has the lower id
 	time.AfterFunc(10*time.Millisecond, func() { close(both) })
 	_, err := c.Call(t.Context(), protocol.Request{Type: "op"})
 	if !protocol.NotSent(err) || code(err) != protocol.Unavailable {

@@ -2,6 +2,7 @@ package protocol_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -333,17 +334,26 @@ func TestShutdownDoesNotWaitForever(t *testing.T) {
 }
 
 // TestAClientThatStopsReadingIsCutOff also shows that others are not held up.
-func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
+func TestAClientThatStopsReadingIsCutOff(t *testing.T) { overBoth(t, aClientThatStopsReadingIsCutOff) }
+
+func aClientThatStopsReadingIsCutOff(t *testing.T, link transport) {
 	big := protocol.Handler{Type: "big", Caller: protocol.CallerFunc(func(context.Context, protocol.Request) (protocol.Reply, error) {
 		return protocol.Reply{Body: []byte(`{"x":"` + strings.Repeat("x", 200<<10) + `"}`)}, nil
 	})}
-	s, address := serve(t, protocol.ServerConfig{Handler: protocol.NewMux(append(echoHandlers(nil), big)...)})
-	conn, err := net.Dial("tcp", address)
+	l := link.listener(t)
+	s := serveOn(t, l, protocol.ServerConfig{Handler: protocol.NewMux(append(echoHandlers(nil), big)...)})
+	raw, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	conn.(*net.TCPConn).SetReadBuffer(4096)
+	defer raw.Close()
+	raw.(*net.TCPConn).SetReadBuffer(4096)
+	conn := raw
+	if link.client != nil {
+		client := link.client.Clone()
+		client.ServerName = "127.0.0.1"
+		conn = tls.Client(raw, client)
+	}
 	fmt.Fprintln(conn, `{"id":1,"type":"hello","body":{"versions":[1]}}`)
 	for i := range 200 {
 		conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
@@ -351,7 +361,7 @@ func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 			break
 		}
 	}
-	other := dial(t, address, protocol.Config{})
+	other := link.dial(t, l.Addr().String(), protocol.Config{})
 	for s.Conns() == 2 {
 		if _, err := echo.Call(within(t, 10*time.Second), other, protocol.Meta{}, nameBody{"x"}); err != nil {
 			t.Fatalf("another connection: %v", err)

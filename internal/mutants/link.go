@@ -154,7 +154,7 @@ var linkMutants = []mutant{
 	},
 	{
 		name: "a server that is silent is waited for",
-		edits: []edit{{"protocol/conn.go",
+		edits: []edit{{"protocol/keepalive.go",
 			"if err != nil && c.lastReceived.Load() < at.UnixNano() {",
 			"if false {"}},
 		pkg: "protocol", test: "^TestASilentServerIsPingedAndGivenUp$",
