@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -75,41 +76,55 @@ func TestWhatWasReadIsNotOverwritten(t *testing.T) { overBoth(t, whatWasReadIsNo
 
 func whatWasReadIsNotOverwritten(t *testing.T, link transport) {
 	const calls = 8
-	var waiting atomic.Int32
-	all := make(chan struct{})
-	keep := protocol.Handler{Type: "keep", Caller: protocol.CallerFunc(func(ctx context.Context, req protocol.Request) (protocol.Reply, error) {
-		if waiting.Add(1) == calls {
-			close(all)
-		}
-		select {
-		case <-all: // by now all others were read after this one
-		case <-ctx.Done():
-		}
+	waiting, release := make(chan struct{}, calls), make(chan struct{})
+	let := sync.OnceFunc(func() { close(release) })
+	defer let()
+	keep := protocol.Handler{Type: "keep", Caller: protocol.CallerFunc(func(_ context.Context, req protocol.Request) (protocol.Reply, error) {
+		waiting <- struct{}{}
+		<-release
 		var body nameBody
 		if err := json.Unmarshal(req.Body, &body); err != nil {
 			return protocol.Reply{}, err
 		}
 		return protocol.Reply{Subject: body.Name, Body: req.Body}, nil
 	})}
-	c := link.dial(t, link.serve(t, protocol.ServerConfig{Handler: protocol.NewMux(keep)}), protocol.Config{})
+	c := link.dial(t, link.serve(t, protocol.ServerConfig{Handler: protocol.NewMux(append(echoHandlers(nil), keep)...)}), protocol.Config{})
 	type kept struct {
 		want  string
 		reply protocol.Reply
 		err   error
 	}
-	replies := make(chan kept, calls)
+	replies, ctx := make(chan kept, calls), within(t, 10*time.Second)
 	for i := range calls {
 		name := strings.Repeat(string(rune('a'+i)), 60)
 		go func() {
 			body := fmt.Sprintf(`{"name":%q}`, name)
-			reply, err := c.Call(within(t, 10*time.Second), protocol.Request{Type: "keep", Subject: name, Body: []byte(body)})
+			reply, err := c.Call(ctx, protocol.Request{Type: "keep", Subject: name, Body: []byte(body)})
 			replies <- kept{body, reply, err}
 		}()
 	}
+	overwrite := func() {
+		for range 100 {
+			if _, err := echo.Call(ctx, c, protocol.Meta{}, nameBody{strings.Repeat("z", 60)}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}
+	for range calls {
+		select {
+		case <-waiting:
+		case <-ctx.Done():
+			t.Fatal("not every request arrived")
+		}
+	}
+	overwrite() // the requests
+	let()
 	var held []kept
 	for range calls {
 		held = append(held, <-replies)
 	}
+	overwrite() // the replies
 	for _, k := range held {
 		if k.err != nil || string(k.reply.Body) != k.want {
 			t.Errorf("want %.20s…, have %.20s… (%v)", k.want, k.reply.Body, k.err)
