@@ -102,7 +102,14 @@ func TestADatabaseThatIsGoneIsToldAtOnceAndLosesNothing(t *testing.T) {
 		t.Errorf("the quickest of %d refusals took %v", len(took), took[0])
 	}
 	server.Start(t)
-	testenv.WaitFor(t, patience, "reads", func() bool { return c.do(t, "GET", "/api/v1/profile", nil).status == 200 })
+	testenv.WaitFor(t, patience, "reads by way of each backend", func() bool {
+		for range 8 {
+			if c.do(t, "GET", "/api/v1/profile", nil).status != 200 {
+				return false
+			}
+		}
+		return true
+	})
 	if got := c.profile(t).Nickname; got != "kept" {
 		t.Errorf("it reads %q after all, want what was acknowledged", got)
 	}
