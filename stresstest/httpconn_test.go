@@ -186,9 +186,17 @@ func TestUpdateLooksWhetherTheKeptConnectionWasClosed(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	r, err := one(t, server.URL, "update=1", 5)
-	if err != nil || len(r.Total.Errors) > 0 || r.Total.Succeeded < 2 || conns.Load() < r.Total.Succeeded {
-		t.Errorf("%+v on %d connections, error %v", r.Total, conns.Load(), err)
+	// On a busy machine a request may be late by just as much as makes it meet
+	// the closing, which no look can prevent; not three times over.
+	for try := 1; ; try++ {
+		conns.Store(0)
+		r, err := one(t, server.URL, "update=1", 5)
+		if err == nil && len(r.Total.Errors) == 0 && r.Total.Succeeded >= 2 && conns.Load() >= r.Total.Succeeded {
+			return
+		}
+		if try == 3 {
+			t.Fatalf("%+v on %d connections, error %v", r.Total, conns.Load(), err)
+		}
 	}
 }
 
