@@ -114,7 +114,7 @@ func (r *run) add(now time.Time) {
 	}
 }
 
-// NewKeeper returns a Keeper, which knows nothing until Run asks.
+// NewKeeper returns a Keeper, which knows nothing until Begin asks.
 func NewKeeper(cfg KeeperConfig) *Keeper {
 	k := &Keeper{cfg: cfg, times: cfg.Times.withDefaults()}
 	if k.cfg.Log == nil {

@@ -148,6 +148,8 @@ func (t *cacheTier) keep(ctx context.Context, st *store.Store, target string, me
 // Redis, so that a later one does not find there what is old by then. Nobody
 // else uses the file.
 func retire(ctx context.Context, st *store.Store) error {
+	ctx, cancel := context.WithTimeout(ctx, cacheCheckTimeout)
+	defer cancel()
 	epoch, err := st.CacheEpoch(ctx)
 	if err == nil && epoch.Enabled && len(epoch.Nodes) > 0 {
 		if err = st.DisableCache(ctx, epoch.Number); err == nil {
@@ -191,7 +193,7 @@ func (t *cacheTier) check() monitoring.Check {
 	}}
 }
 
-// cacheCheckTimeout bounds the first question to a cache.
+// cacheCheckTimeout bounds the first questions about a cache.
 const cacheCheckTimeout = 2 * time.Second
 
 // parseSize reads a size such as 64MiB.
